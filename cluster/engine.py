@@ -1,0 +1,46 @@
+"""The two seams of the service: an engine makes latents, a decoder makes frames. Importable without torch and Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.clip import Array, ClipInputs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkJob:
+    """One chunk of one session, ready to be denoised."""
+
+    session: str
+    epoch: int
+    clip: ClipInputs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkResult:
+    """New latents (C, 15 or 10, h, w) and the seconds each stage took: 'prepare', 'step0', 'step1', …"""
+
+    latents: Array
+    timings: dict[str, float]
+
+
+class Engine(Protocol):
+    """Denoises clips. Holds weights and caches that can be rebuilt, and no session."""
+
+    def step(self, job: ChunkJob) -> ChunkResult: ...
+
+
+class Decoder(Protocol):
+    """Turns a stream's latents into frames, piece by piece, with the stream's cache as an explicit value."""
+
+    reach_latents: int
+    """How many latents before a piece its frames depend on: decoding those again rebuilds a lost state exactly."""
+
+    def decode(self, latents: Array, state: Any | None) -> tuple[npt.NDArray[np.uint8], Any]:
+        """Latents (C, n, h, w) and the state after the latents before them (None at a stream's start) to RGB frames
+        (4n, H, W, 3), 4n - 3 of them at a stream's start, and the next state."""
+        ...
