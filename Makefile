@@ -1,0 +1,32 @@
+# Two commands matter: `make demo` plays a world and writes out/demo.mp4, `make test` runs the tests.
+# Each sets up .venv first. TORCH takes any pip arguments, for another build of PyTorch:
+#   make demo TORCH='torch==2.11.0 --index-url <the CUDA or CPU index named on pytorch.org>'
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.ready
+	$(BIN)/worldloom demo
+
+test: $(VENV)/.ready
+	$(BIN)/pytest
+
+check: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p worldloom
+	$(BIN)/mypy tests
+
+format: $(VENV)/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/.ready: pyproject.toml ops/setup_env.py
+	$(PYTHON) ops/setup_env.py $(VENV) $(TORCH)
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info .mypy_cache .pytest_cache .ruff_cache
