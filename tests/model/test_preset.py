@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from worldloom.errors import ConfigError, PresetUnknown
+from worldloom.model import preset as preset_module
+from worldloom.model.preset import list_presets, load_preset
+
+MINIMAL = """
+name = "small"
+description = "for this test"
+engine = "mock"
+
+[weights]
+source = "random"
+
+[video]
+height = 64
+width = 96
+frame_rate = 16
+
+[sampling]
+steps = 3
+
+[vae]
+z_dim = 4
+"""
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_presets_are_those_that_the_documentation_names() -> None:
+    assert list_presets() == ["mg3-28b", "mg3-5b", "mg3-5b-base", "mock", "pocket", "tiny"]
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_every_shipped_preset_loads_and_its_shapes_agree(name: str) -> None:
+    preset = load_preset(name)
+    assert preset.name == name
+    assert preset.latent_height * 16 == preset.video.height
+    assert preset.latent_width * 16 == preset.video.width
+    if preset.transformer is not None:
+        assert preset.transformer["in_dim"] == preset.transformer["out_dim"] == preset.vae.z_dim
+        assert preset.transformer["text_dim"] == preset.text.dim
+        assert preset.transformer["text_len"] == preset.text.text_len
+        assert preset.transformer["action_config"]["img_hidden_size"] == preset.transformer["dim"]
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_presets_survive_pickling(name: str) -> None:
+    preset = load_preset(name)
+    assert pickle.loads(pickle.dumps(preset)) == preset
+
+
+def test_reading_presets_imports_neither_torch_nor_ray() -> None:
+    code = (
+        "import sys; from worldloom.model.preset import load_preset; load_preset('mg3-5b'); "
+        "assert not {'torch', 'ray'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_5b_has_the_published_token_count_and_a_pruned_decoder_beside_a_full_encoder() -> None:
+    preset = load_preset("mg3-5b")
+    assert preset.tokens_per_frame == 880
+    assert preset.vae.encoder_widths == (160, 160, 320, 640, 640)
+    assert preset.decoder.decoder_widths == (256, 256, 256, 128, 64)
+
+
+def test_the_base_model_changes_only_what_distillation_changed() -> None:
+    base, distilled = load_preset("mg3-5b-base"), load_preset("mg3-5b")
+    assert (base.sampling.steps, base.sampling.guidance, base.sampling.uses_memory) == (50, 5.0, False)
+    assert base.sampling.negative_prompt
+    assert base.weights.decoder_path == base.weights.vae_file
+    assert base.transformer == distilled.transformer
+
+
+def test_an_unknown_preset_is_refused_with_the_known_names() -> None:
+    with pytest.raises(PresetUnknown, match="no-such") as caught:
+        load_preset("no-such")
+    assert "pocket" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["../pocket", "presets/pocket", "", "/etc/passwd"])
+def test_a_name_cannot_leave_the_preset_folder(name: str) -> None:
+    with pytest.raises(PresetUnknown):
+        load_preset(name)
+
+
+def test_a_preset_file_outside_the_package_loads_by_path(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.toml", MINIMAL)
+    assert load_preset(path) == load_preset(str(path))
+    assert load_preset(path).latent_width == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("steps = 3", "steps = 0", "sampling.steps"),
+        ("steps = 3", "steps = 3\ncolour = 1", "sampling.colour"),
+        ("height = 64", "height = 72", "video.height"),
+        ("frame_rate = 16", "frame_rate = 'fast'", "video.frame_rate"),
+        ('source = "random"', 'source = "moon"', "weights.source"),
+        ("[vae]", "[vea]\n[vae]", "vea"),
+        ("z_dim = 4", "pruning_rate = 1.0", "vae.pruning_rate"),
+    ],
+)
+def test_a_wrong_entry_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
+    path = write(tmp_path / "bad.toml", MINIMAL.replace(old, new))
+    with pytest.raises(ConfigError, match=named):
+        load_preset(path)
+
+
+def test_a_file_that_is_not_toml_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not TOML"):
+        load_preset(write(tmp_path / "bad.toml", "name = "))
+
+
+def test_a_vae_of_another_reduction_is_refused(tmp_path: Path) -> None:
+    text = MINIMAL.replace("z_dim = 4", "dim_mult = [1, 2]\ntemporal_downsample = [true]")
+    with pytest.raises(ConfigError, match="space by 4"):
+        load_preset(write(tmp_path / "bad.toml", text))
+
+
+def test_a_rollout_preset_needs_a_transformer(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="transformer"):
+        load_preset(write(tmp_path / "bad.toml", MINIMAL.replace("mock", "rollout")))
+
+
+def test_extending_merges_tables_and_replaces_values(tmp_path: Path) -> None:
+    parent = write(tmp_path / "parent.toml", MINIMAL)
+    child = write(tmp_path / "child.toml", f'extends = "{parent}"\nname = "child"\n[video]\nwidth = 128\n')
+    preset = load_preset(child)
+    assert (preset.name, preset.video.height, preset.video.width) == ("child", 64, 128)
+
+
+def test_presets_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.toml", tmp_path / "second.toml"
+    write(first, f'extends = "{second}"')
+    write(second, f'extends = "{first}"')
+    with pytest.raises(ConfigError, match="extends itself"):
+        load_preset(first)
+
+
+def test_package_weights_count_as_trained_only_where_they_are_present(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(
+        tmp_path / "small.toml", MINIMAL.replace("random", "package").replace('"mock"', '"rollout"') + "[transformer]"
+    )
+    monkeypatch.setattr(preset_module, "PRESETS_DIR", tmp_path)
+    absent = load_preset("small")
+    assert (absent.weights.source, absent.trained) == ("random", False)
+    (tmp_path / "small" / absent.weights.transformer_dir).mkdir(parents=True)
+    write(tmp_path / "small" / absent.weights.transformer_dir / "config.json", "{}")
+    present = load_preset("small")
+    assert (present.weights.path, present.trained) == (str(tmp_path / "small"), True)
+
+
+def test_weights_can_be_pointed_at_a_directory_or_at_random(tmp_path: Path) -> None:
+    preset = load_preset("mg3-5b")
+    local = preset.with_directory(tmp_path)
+    assert (local.weights.source, local.weights.path, local.trained) == ("directory", str(tmp_path), True)
+    seeded = preset.with_random_weights(7)
+    assert (seeded.weights.seed, seeded.trained) == (7, False)
+    assert replace(seeded, weights=preset.weights) == preset
