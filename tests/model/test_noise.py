@@ -1,7 +1,6 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from worldloom.model.noise import chunk_noise
 
 SHAPE = (16, 10, 8, 14)
