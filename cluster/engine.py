@@ -31,6 +31,10 @@ class ChunkResult:
 class Engine(Protocol):
     """Denoises clips. Holds weights and caches that can be rebuilt, and no session."""
 
+    def warm_up(self) -> None:
+        """Do what only the first steps would have to wait for, so that they are as fast as later ones."""
+        ...
+
     def step(self, job: ChunkJob) -> ChunkResult: ...
 
 
@@ -39,6 +43,10 @@ class Decoder(Protocol):
 
     reach_latents: int
     """How many latents before a piece its frames depend on: decoding those again rebuilds a lost state exactly."""
+
+    def warm_up(self) -> None:
+        """As an engine's."""
+        ...
 
     def decode(self, latents: Array, state: Any | None) -> tuple[npt.NDArray[np.uint8], Any]:
         """Latents (C, n, h, w) and the state after the latents before them (None at a stream's start) to RGB frames
