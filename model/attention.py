@@ -8,11 +8,13 @@ width. The environment variable WORLDLOOM_ATTENTION, or the argument `backend`, 
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +24,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..errors import ConfigError
 
 ENV_BACKEND = "WORLDLOOM_ATTENTION"
-
-Capability = tuple[int, int]
 
 
 class AttentionBackend(StrEnum):
@@ -41,12 +41,21 @@ class AttentionBackend(StrEnum):
     """torch's SDPA with its own choice: any device and dtype."""
 
 
-_MODULES = {
+_MODULES: dict[str, str] = {
     AttentionBackend.FA3: "fa3_fwd_interface",
     AttentionBackend.FA4: "flash_attn.cute",
-    AttentionBackend.FA2: "flash_attn",
+    AttentionBackend.FA2: "flash_attn.flash_attn_interface",
 }
-_TORCH_BACKENDS = (AttentionBackend.CUDNN, AttentionBackend.SDPA)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the parent package of a dotted name
+        return False
+
+
+_INSTALLED = frozenset(backend for backend, module in _MODULES.items() if _is_installed(module))
 _CUDNN_FIRST = [
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
@@ -55,25 +64,38 @@ _CUDNN_FIRST = [
 ]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttentionSite:
+    """What the choice of a kernel depends on."""
+
+    device_type: str
+    capability: tuple[int, int]
+    """CUDA compute capability; (0, 0) elsewhere."""
+    dtype: torch.dtype
+    head_dim: int
+
+    @classmethod
+    def of(cls, q: Tensor) -> AttentionSite:
+        """The site of queries (B, S, H, D)."""
+        is_cuda = q.device.type == "cuda"
+        capability = torch.cuda.get_device_capability(q.device) if is_cuda else (0, 0)
+        return cls(device_type=q.device.type, capability=capability, dtype=q.dtype, head_dim=q.shape[-1])
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: AttentionBackend | None = None) -> Tensor:
     """Softmax attention of q (B, S, H, D) over k and v (B, K, H, D); returns (B, S, H, D) in q's dtype.
 
     Where a gradient is needed, a torch kernel takes the place of the FlashAttention packages.
     Raises ConfigError when a forced backend cannot run here.
     """
-    chosen = choose_backend(q.device.type, _capability(q.device), q.dtype, q.shape[-1], backend)
-    if chosen not in _TORCH_BACKENDS:
-        if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
-            chosen = _torch_backend(_capability(q.device))
-        else:
-            return _flash_kernel(chosen)(q, k, v)
-    q, k, v = (tensor.transpose(1, 2) for tensor in (q, k, v))
-    if chosen is AttentionBackend.CUDNN:
-        with sdpa_kernel(_CUDNN_FIRST, set_priority=True):
-            out = F.scaled_dot_product_attention(q, k, v)
-    else:
-        out = F.scaled_dot_product_attention(q, k, v)
-    return out.transpose(1, 2)
+    site = AttentionSite.of(q)
+    chosen = choose_backend(site, backend)
+    if chosen in _MODULES:
+        if not (torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)):
+            out: Tensor = _flash_attention(q, k, v, chosen.value)
+            return out
+        chosen = AttentionBackend.CUDNN if _fits(AttentionBackend.CUDNN, site) else AttentionBackend.SDPA
+    return _torch_attention(q, k, v, prefer_cudnn=chosen is AttentionBackend.CUDNN)
 
 
 class AttentionCore(nn.Module):
@@ -86,28 +108,24 @@ class AttentionCore(nn.Module):
         return attention(q, k, v)
 
 
-def available_backends(device: torch.device, dtype: torch.dtype, head_dim: int) -> tuple[AttentionBackend, ...]:
+def available_backends(site: AttentionSite) -> tuple[AttentionBackend, ...]:
     """Backends that are installed and fit, best first; never empty."""
-    return _available(device.type, _capability(device), dtype, head_dim)
+    return tuple(backend for backend in AttentionBackend if _fits(backend, site))
 
 
-@torch.compiler.assume_constant_result
-def choose_backend(
-    device_type: str,
-    capability: Capability,
-    dtype: torch.dtype,
-    head_dim: int,
-    forced: AttentionBackend | None = None,
-) -> AttentionBackend:
-    """The forced backend, else the one the environment names, else the best available one."""
-    available = _available(device_type, capability, dtype, head_dim)
+def choose_backend(site: AttentionSite, forced: AttentionBackend | None = None) -> AttentionBackend:
+    """The forced backend, else the one the environment names, else the best available one.
+
+    Raises ConfigError when the forced one is not available.
+    """
+    available = available_backends(site)
     forced = forced or backend_from_environment()
     if forced is None:
         return available[0]
     if forced not in available:
         raise ConfigError(
-            f"attention backend {forced} cannot run on {device_type} {capability[0]}.{capability[1]} "
-            f"with {dtype} and head width {head_dim}",
+            f"attention backend {forced} cannot run on {site.device_type} {site.capability[0]}.{site.capability[1]} "
+            f"with {site.dtype} and head width {site.head_dim}",
             hint=f"choose one of {', '.join(available)}, or unset {ENV_BACKEND}",
         )
     return forced
@@ -125,54 +143,46 @@ def backend_from_environment() -> AttentionBackend | None:
         raise ConfigError(f"{ENV_BACKEND} is {value!r}", hint=f"set it to one of {names}") from None
 
 
-@functools.cache
-def _available(
-    device_type: str, capability: Capability, dtype: torch.dtype, head_dim: int
-) -> tuple[AttentionBackend, ...]:
-    return tuple(backend for backend in AttentionBackend if _fits(backend, device_type, capability, dtype, head_dim))
-
-
-def _fits(
-    backend: AttentionBackend, device_type: str, capability: Capability, dtype: torch.dtype, head_dim: int
-) -> bool:
+def _fits(backend: AttentionBackend, site: AttentionSite) -> bool:
     if backend is AttentionBackend.SDPA:
         return True
-    if device_type != "cuda" or dtype not in (torch.bfloat16, torch.float16) or head_dim % 8:
+    if site.device_type != "cuda" or site.dtype not in (torch.bfloat16, torch.float16) or site.head_dim % 8:
         return False
+    generation, width = site.capability[0], site.head_dim
     match backend:
         case AttentionBackend.FA3:
-            fits = capability[0] == 9 and head_dim <= 256
+            fits = generation == 9 and width <= 256
         case AttentionBackend.FA4:
-            fits = capability[0] >= 9 and head_dim <= 128
+            fits = generation >= 9 and width <= 128
         case AttentionBackend.CUDNN:
-            return capability[0] >= 9 and head_dim <= 128
-        case _:
-            fits = capability[0] >= 8 and head_dim <= 256
-    return fits and _is_installed(_MODULES[backend])
+            fits = generation >= 9 and width <= 128
+        case AttentionBackend.FA2:
+            fits = generation >= 8 and width <= 256
+    return fits and (backend not in _MODULES or backend in _INSTALLED)
 
 
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # the parent package of a dotted name
-        return False
+def _torch_attention(q: Tensor, k: Tensor, v: Tensor, *, prefer_cudnn: bool) -> Tensor:
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    if prefer_cudnn:
+        with sdpa_kernel(_CUDNN_FIRST, set_priority=True):
+            return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
 
-def _torch_backend(capability: Capability) -> AttentionBackend:
-    return AttentionBackend.CUDNN if capability[0] >= 9 else AttentionBackend.SDPA
+# An operator of its own, so that a compiled graph goes around the package instead of tracing into it.
+@torch.library.custom_op("worldloom::flash_attention", mutates_args=())
+def _flash_attention(q: Tensor, k: Tensor, v: Tensor, backend: str) -> Tensor:
+    result = _flash_function(backend)(q, k, v)
+    out: Tensor = result[0] if isinstance(result, tuple) else result  # some releases return (out, log-sum-exp)
+    return out
 
 
-def _capability(device: torch.device) -> Capability:
-    return torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
+@_flash_attention.register_fake
+def _(q: Tensor, k: Tensor, v: Tensor, backend: str) -> Tensor:
+    return q.new_empty(q.shape)
 
 
 @functools.cache
-def _flash_kernel(backend: AttentionBackend) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """`flash_attn_func` of the package, which some releases let return (out, log-sum-exp)."""
-    function = importlib.import_module(_MODULES[backend]).flash_attn_func
-
-    def kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        result = function(q, k, v)
-        return result[0] if isinstance(result, tuple) else result
-
-    return kernel
+def _flash_function(backend: str) -> Callable[[Tensor, Tensor, Tensor], Any]:
+    function: Callable[[Tensor, Tensor, Tensor], Any] = import_module(_MODULES[backend]).flash_attn_func
+    return function

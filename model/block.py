@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .action import ActionModule, ActionWindows
 from .attention import AttentionCore
 from .conditioning import BlockConditioning, Conditioning
+from .layout import split_heads
 from .modulation import add_gated, modulate
 from .norm import LayerNorm, RMSNorm
 from .rope import Rope, rotate
@@ -38,10 +39,11 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, rope: Rope) -> Tensor:
         """(B, N, D) → (B, N, D); `rope` holds the turns of these N tokens."""
-        q = rotate(self.norm_q(self.q(x)).unflatten(-1, (self.heads, -1)), rope)
-        k = rotate(self.norm_k(self.k(x)).unflatten(-1, (self.heads, -1)), rope)
-        v = self.v(x).unflatten(-1, (self.heads, -1))
-        return self.o(self.core(q, k, v).flatten(2))
+        q = rotate(split_heads(self.norm_q(self.q(x)), self.heads), rope)
+        k = rotate(split_heads(self.norm_k(self.k(x)), self.heads), rope)
+        v = split_heads(self.v(x), self.heads)
+        out: Tensor = self.o(self.core(q, k, v).flatten(2))
+        return out
 
 
 class CrossAttention(nn.Module):
@@ -60,13 +62,13 @@ class CrossAttention(nn.Module):
 
     def project_text(self, text: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, L, heads, d) of embedded text (B, L, D)."""
-        key = self.norm_k(self.k(text)).unflatten(-1, (self.heads, -1))
-        return key, self.v(text).unflatten(-1, (self.heads, -1))
+        return split_heads(self.norm_k(self.k(text)), self.heads), split_heads(self.v(text), self.heads)
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(B, N, D) → (B, N, D)."""
-        q = self.norm_q(self.q(x)).unflatten(-1, (self.heads, -1))
-        return self.o(self.core(q, key, value).flatten(2))
+        q = split_heads(self.norm_q(self.q(x)), self.heads)
+        out: Tensor = self.o(self.core(q, key, value).flatten(2))
+        return out
 
 
 class TransformerBlock(nn.Module):
@@ -134,6 +136,6 @@ class TransformerBlock(nn.Module):
         return torch.addcmul(x + shift, x, scale.float())
 
     def _attend_text(self, x: Tensor, own: BlockConditioning) -> Tensor:
-        normed = self.norm3(x)
-        attended = self.cross_attn(normed.to(own.dtype), own.text_key, own.text_value)
+        normed: Tensor = self.norm3(x)
+        attended: Tensor = self.cross_attn(normed.to(own.dtype), own.text_key, own.text_value)
         return (normed if self.use_memory else x) + attended

@@ -21,8 +21,17 @@ def sinusoid(timesteps: Tensor, width: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1).float()
 
 
+class Float32Sequential(nn.Sequential):
+    """Layers that compute in float32, whatever their weights' dtype."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self:
+            x = linear_float32(layer, x) if isinstance(layer, nn.Linear) else layer(x)
+        return x
+
+
 def linear_float32(layer: nn.Linear, x: Tensor) -> Tensor:
-    """The layer's output in float32, whatever its weights' dtype."""
+    """The layer's output in float32, whatever its weights' dtype; out of reach of autocast."""
     with torch.autocast(x.device.type, enabled=False):
         return F.linear(x.float(), layer.weight.float(), layer.bias.float())
 
@@ -59,6 +68,6 @@ def _by_segment(
 ) -> Tensor:
     if len(segments) == 1:
         return function(*tokens, *values)
-    runs = zip(*(tensor.split(segments, dim=1) for tensor in tokens), strict=True)
+    runs = zip(*(torch.split(tensor, list(segments), dim=1) for tensor in tokens), strict=True)
     pieces = [function(*run, *(value[:, index : index + 1] for value in values)) for index, run in enumerate(runs)]
     return torch.cat(pieces, dim=1)

@@ -37,8 +37,6 @@ class LayerNorm(nn.Module):
 class UnscaledRMSNorm(nn.Module):
     """RMS norm over the last dimension that does not apply its weight, which checkpoints store all the same."""
 
-    weight: nn.Parameter
-
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
         self.width = width

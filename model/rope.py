@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .layout import split_dim
+
 BASE_THETA = 10_000.0
 
 
@@ -24,7 +26,7 @@ class Rope:
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:
     """Turn the pairs of x (B, tokens, heads, d) by `rope`; computed in float32, returned in x's dtype."""
-    first, second = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    first, second = split_dim(x.float(), -1, (-1, 2)).unbind(-1)
     turned = (first * rope.cos - second * rope.sin, first * rope.sin + second * rope.cos)
     return torch.stack(turned, dim=-1).flatten(-2).to(x.dtype)
 

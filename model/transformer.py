@@ -9,6 +9,9 @@ camera, actions and positions into a `Conditioning`, and `forward` runs one step
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,7 +19,8 @@ from torch import Tensor, nn
 from .action import ActionConfig, ActionWindows, window_actions
 from .block import TransformerBlock
 from .conditioning import Conditioning
-from .modulation import linear_float32, modulate, sinusoid, skip_tokens
+from .layout import patchify, split_dim, unpatchify
+from .modulation import Float32Sequential, linear_float32, modulate, sinusoid, skip_tokens
 from .rope import head_thetas, video_rope
 from .transformer_config import PLUCKER_CHANNELS, TransformerConfig
 
@@ -67,8 +71,8 @@ class WorldTransformer(nn.Module):
         self.text_embedding = nn.Sequential(
             nn.Linear(config.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
         )
-        self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
-        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.time_embedding = Float32Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.time_projection = Float32Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         action_blocks = config.action_config.blocks if config.action_config is not None else ()
         self.blocks = nn.ModuleList(
             TransformerBlock(config, has_actions=index in action_blocks) for index in range(config.num_layers)
@@ -131,7 +135,7 @@ class WorldTransformer(nn.Module):
         )
         text = self.embed_text(context)
         camera = self.embed_camera(plucker)
-        blocks = (block.prepare(text, camera, windows, camera_cache=camera_cache) for block in self.blocks)
+        blocks = (block.prepare(text, camera, windows, camera_cache=camera_cache) for block in self._blocks())
         config = self.config
         grid = (plucker.shape[3] // config.patch_size[1], plucker.shape[4] // config.patch_size[2])
         thetas = head_thetas(config.num_heads, config.sigma_theta, self.device)
@@ -201,19 +205,19 @@ class WorldTransformer(nn.Module):
 
     def embed_times(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """Timesteps (B or 1, S) → embedding (…, S, D) and its projection (…, S, 6, D), in float32."""
-        first, activation, second = self.time_embedding
-        hidden = linear_float32(first, sinusoid(timesteps, self.config.freq_dim))
-        embedded = linear_float32(second, activation(hidden))
-        activation, projection = self.time_projection
-        return embedded, linear_float32(projection, activation(embedded)).unflatten(-1, (6, -1))
+        embedded: Tensor = self.time_embedding(sinusoid(timesteps, self.config.freq_dim))
+        return embedded, split_dim(self.time_projection(embedded), -1, (6, -1))
 
     def run_blocks(
         self, tokens: Tensor, times: Tensor, segments: tuple[int, ...], conditioning: Conditioning
     ) -> Tensor:
         """All blocks on the residual stream (B, N, D); `times` (B or 1, S, 6, D)."""
-        for block, own in zip(self.blocks, conditioning.blocks, strict=True):
+        for block, own in zip(self._blocks(), conditioning.blocks, strict=True):
             tokens = block(tokens, times, segments, conditioning, own)
         return tokens
+
+    def _blocks(self) -> Iterable[TransformerBlock]:
+        return cast(Iterable[TransformerBlock], self.blocks)
 
     def _window_actions(
         self,
@@ -251,23 +255,6 @@ class WorldTransformer(nn.Module):
         if sum(segments) != tokens + unseen:
             raise ValueError(f"segments {segments} add up to {sum(segments)}, there are {tokens + unseen} tokens")
         return skip_tokens(segments, unseen)
-
-
-def patchify(x: Tensor, patch_size: tuple[int, ...]) -> Tensor:
-    """(B, C, F, h, w) → (B, N, C · patch), channel-major: (channel, time, row, column) within a token."""
-    _, rows, columns = patch_size
-    if x.shape[3] % rows or x.shape[4] % columns:
-        raise ValueError(f"a latent grid of {x.shape[3]}×{x.shape[4]} does not split into {rows}×{columns} patches")
-    grid = x.unflatten(4, (-1, columns)).unflatten(3, (-1, rows))  # (B, C, F, row, p, column, q)
-    return grid.permute(0, 2, 3, 5, 1, 4, 6).flatten(4).flatten(1, 3)
-
-
-def unpatchify(patches: Tensor, size: torch.Size, patch_size: tuple[int, ...]) -> Tensor:
-    """(B, N, patch rows · patch columns · C), channel fastest → (B, C, T, h, w) of size (T, h, w)."""
-    _, rows, columns = patch_size
-    frames, height, width = size
-    grid = patches.unflatten(2, (rows, columns, -1)).unflatten(1, (frames, height // rows, width // columns))
-    return grid.permute(0, 6, 1, 2, 4, 3, 5).flatten(5).flatten(3, 4)
 
 
 def _frame_positions(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
-from .action import ActionConfig
+from .action_config import ActionConfig
 from .config_fields import read_fields, require_equal, require_positive
 
 PLUCKER_CHANNELS = 6 * 16 * 16
