@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 _ROOT = Path(__file__).resolve().parents[1] / "golden"
+_SHARED = Path(__file__).resolve().parents[3] / "shared" / "golden"
 
 
 def golden(case: str) -> Path:
@@ -15,6 +17,17 @@ def golden(case: str) -> Path:
     path = _ROOT / case
     if not path.exists():
         raise FileNotFoundError(f"no golden case {path}")
+    return path
+
+
+def shared_golden(case: str) -> Path:
+    """The same in the complete set, which lies beside a checkout in CI; skips the test where it does not.
+
+    `tests/golden/rollout` is a part of the shared case: actions, poses and memory choices, without latents and maps.
+    """
+    path = _SHARED / case
+    if not path.exists():
+        pytest.skip(f"needs the complete golden set beside the checkout: {path} does not exist")
     return path
 
 
