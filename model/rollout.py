@@ -1,0 +1,138 @@
+"""The rollout of one session: a planned clip to its new latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .arrays import to_array, to_tensor
+from .camera import camera_map
+from .clip import ClipInputs
+from .denoise import ClipTensors, OnStep, Stages, denoise
+from .noise import chunk_noise
+from .preset import SamplingConfig
+from .transformer import WorldTransformer
+
+PROMPT_CACHE_SIZE = 16
+"""Prompts whose text states are kept: at most 4 MB each with umT5-XXL."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RolloutParts:
+    """The networks of a world model, each behind the one call that a rollout needs."""
+
+    expert_for: Callable[[int, str], WorldTransformer]
+    """The transformer for a timestep in [0, 1000) and a viewpoint."""
+    encode_text: Callable[[str], Tensor]
+    """A prompt to its text states (L, text_dim), unpadded rows only."""
+    encode_image: Callable[[Tensor], Tensor]
+    """One frame (1, 3, 1, H, W) in [-1, 1] to its normalised latent (1, C, 1, h, w)."""
+    device: torch.device
+    dtype: torch.dtype
+    """Of the transformers."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RolloutResult:
+    """New latents (C, 15 or 10, h, w), float32 on the rollout's device, and the seconds that each stage took."""
+
+    latents: Tensor
+    timings: dict[str, float]
+
+
+class Rollout:
+    """Denoises clips of any session: what it keeps between clips are caches that follow from the weights."""
+
+    def __init__(self, sampling: SamplingConfig, parts: RolloutParts) -> None:
+        self.sampling = sampling
+        self.parts = parts
+        self._encode_text = lru_cache(maxsize=PROMPT_CACHE_SIZE)(parts.encode_text)
+
+    @torch.inference_mode()
+    def denoise(self, clip: ClipInputs, *, on_step: OnStep | None = None) -> RolloutResult:
+        """The latents that a clip adds to its world: 15 of a first clip, with the image's at the front, else 10."""
+        stages = Stages(device=self.parts.device)
+        with stages.measure("prepare"):
+            tensors = self._tensors_of(clip)
+        new = denoise(
+            tensors,
+            partial(self._expert_for, clip.viewpoint),
+            num_steps=self.sampling.steps,
+            shift=self.sampling.shift,
+            guidance=self.sampling.guidance,
+            stages=stages,
+            on_step=on_step,
+        )
+        latents = torch.cat([tensors.clean.to(new), new], dim=2) if clip.past is None else new
+        return RolloutResult(latents=latents[0], timings=stages.seconds)
+
+    def _expert_for(self, viewpoint: str, timestep: int) -> WorldTransformer:
+        return self.parts.expert_for(timestep, viewpoint)
+
+    def _tensors_of(self, clip: ClipInputs) -> ClipTensors:
+        clean = self._clean_latents(clip)
+        channels, num_clean, *grid = clean.shape[1:]
+        num_new = clip.predict_range[1] - clip.predict_range[0] - num_clean
+        negative_prompt = self.sampling.negative_prompt
+        return clip_tensors(
+            clip if self.sampling.uses_memory else replace(clip, memory=None, query_poses=None),
+            noise=chunk_noise((1, channels, num_new, *grid), seed=clip.seed, branch=clip.branch, chunk=clip.chunk),
+            clean=clean,
+            context=self._encode_text(clip.prompt),
+            null_context=self._encode_text(negative_prompt) if self.sampling.guidance > 1 else None,
+            device=self.parts.device,
+            dtype=self.parts.dtype,
+        )
+
+    def _clean_latents(self, clip: ClipInputs) -> Tensor:
+        """(1, C, 1 or 4, h, w): the encoded image or the past."""
+        if clip.past is not None:
+            return to_tensor(clip.past)[None].float()
+        assert clip.image is not None, "plan_clip puts an image into every first clip"
+        return self.parts.encode_image(image_to_video(clip.image).to(self.parts.device)).float()
+
+
+def clip_tensors(
+    clip: ClipInputs,
+    *,
+    noise: Tensor,
+    clean: Tensor,
+    context: Tensor,
+    null_context: Tensor | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> ClipTensors:
+    """What the network sees of a planned clip, with noise, clean latents and text states given; see ClipTensors.
+
+    The camera map is made on `device`, in `dtype`, on the grid of `clean`.
+    """
+    memory = clip.memory
+    return ClipTensors(
+        noise=noise,
+        clean=clean,
+        context=context,
+        null_context=null_context,
+        plucker=camera_map(clip, grid=(clean.shape[3], clean.shape[4]), device=device, dtype=dtype),
+        keyboard=to_tensor(clip.keyboard)[None],
+        mouse=to_tensor(clip.mouse)[None],
+        predict_range=clip.predict_range,
+        memory=None if memory is None else to_tensor(memory.latents)[None].float(),
+        memory_latent_idx=None if memory is None else to_tensor(memory.latent_idx),
+    )
+
+
+def image_to_video(image: npt.NDArray[np.uint8]) -> Tensor:
+    """An RGB image (H, W, 3) as a video of one frame, (1, 3, 1, H, W) in [-1, 1]."""
+    return to_tensor(image).permute(2, 0, 1)[None, :, None].float() / 127.5 - 1
+
+
+def video_to_frames(video: Tensor) -> npt.NDArray[np.uint8]:
+    """A video (1, 3, F, H, W) in [-1, 1] as RGB frames (F, H, W, 3)."""
+    frames = ((video[0].float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return to_array(frames.permute(1, 2, 3, 0))
