@@ -80,7 +80,7 @@ class Hello(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., token: _Optional[str] = ..., client: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol_version", "session_id", "preset", "width", "height", "frame_rate", "frames_per_chunk", "trained", "next_frame_id")
+    __slots__ = ("protocol_version", "session_id", "preset", "width", "height", "frame_rate", "frames_per_chunk", "trained", "next_frame_id", "last_event_id")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,7 @@ class Welcome(_message.Message):
     FRAMES_PER_CHUNK_FIELD_NUMBER: _ClassVar[int]
     TRAINED_FIELD_NUMBER: _ClassVar[int]
     NEXT_FRAME_ID_FIELD_NUMBER: _ClassVar[int]
+    LAST_EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     session_id: str
     preset: str
@@ -99,7 +100,8 @@ class Welcome(_message.Message):
     frames_per_chunk: int
     trained: bool
     next_frame_id: int
-    def __init__(self, protocol_version: _Optional[int] = ..., session_id: _Optional[str] = ..., preset: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frame_rate: _Optional[float] = ..., frames_per_chunk: _Optional[int] = ..., trained: bool = ..., next_frame_id: _Optional[int] = ...) -> None: ...
+    last_event_id: int
+    def __init__(self, protocol_version: _Optional[int] = ..., session_id: _Optional[str] = ..., preset: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frame_rate: _Optional[float] = ..., frames_per_chunk: _Optional[int] = ..., trained: bool = ..., next_frame_id: _Optional[int] = ..., last_event_id: _Optional[int] = ...) -> None: ...
 
 class Controls(_message.Message):
     __slots__ = ("event_id", "client_time_us", "forward", "back", "left", "right", "camera_pitch", "camera_yaw", "pitch_motion", "yaw_motion")
