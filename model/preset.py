@@ -13,15 +13,22 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, with_config
 
 from ..errors import ConfigError, PresetUnknown
 from .text_config import TextConfig
+from .transformer_config import TransformerConfig
 from .vae_config import SPACE_FACTOR, VAEConfig
 
 PRESETS_DIR = Path(str(resources.files(__package__) / "presets"))
 
 _forbid_extra = with_config(ConfigDict(extra="forbid"))
+
+
+def _read_transformer(raw: Any) -> TransformerConfig | None:
+    if not isinstance(raw, dict):
+        raise ValueError("it must be a table")
+    return TransformerConfig.from_dict(raw)
 
 
 @_forbid_extra
@@ -99,8 +106,8 @@ class Preset:
     sampling: SamplingConfig
     text: TextConfig = field(default_factory=TextConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
-    transformer: dict[str, Any] | None = None
-    """The transformer's `config.json`; None with the mock engine."""
+    transformer: Annotated[TransformerConfig | None, PlainValidator(_read_transformer)] = None
+    """In TOML, the entries of a checkpoint's `config.json`. None with the mock engine."""
     mixture: dict[str, Any] | None = None
     """Experts and the timestep that parts them; None for a single transformer."""
     decoder_pruning_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -116,6 +123,21 @@ class Preset:
                 f"preset {self.name!r} has no [transformer] table",
                 hint="Add one, or set engine = 'mock'.",
             )
+        if self.transformer is not None:
+            self._check_widths(self.transformer)
+
+    def _check_widths(self, transformer: TransformerConfig) -> None:
+        pairs = {
+            "transformer.in_dim and vae.z_dim": (transformer.in_dim, self.vae.z_dim),
+            "transformer.out_dim and vae.z_dim": (transformer.out_dim, self.vae.z_dim),
+            "transformer.text_dim and text.dim": (transformer.text_dim, self.text.dim),
+            "transformer.text_len and text.text_len": (transformer.text_len, self.text.text_len),
+        }
+        for names, (first, second) in pairs.items():
+            if first != second:
+                raise ConfigError(
+                    f"preset {self.name!r}: {names} are {first} and {second}", hint="Give both the same value."
+                )
 
     @property
     def latent_channels(self) -> int:

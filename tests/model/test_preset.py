@@ -47,11 +47,7 @@ def test_every_shipped_preset_loads_and_its_shapes_agree(name: str) -> None:
     assert preset.name == name
     assert preset.latent_height * 16 == preset.video.height
     assert preset.latent_width * 16 == preset.video.width
-    if preset.transformer is not None:
-        assert preset.transformer["in_dim"] == preset.transformer["out_dim"] == preset.vae.z_dim
-        assert preset.transformer["text_dim"] == preset.text.dim
-        assert preset.transformer["text_len"] == preset.text.text_len
-        assert preset.transformer["action_config"]["img_hidden_size"] == preset.transformer["dim"]
+    assert (preset.transformer is None) == (preset.engine == "mock")
 
 
 @pytest.mark.parametrize("name", list_presets())
@@ -135,6 +131,18 @@ def test_a_rollout_preset_needs_a_transformer(tmp_path: Path) -> None:
         load_preset(write(tmp_path / "bad.toml", MINIMAL.replace("mock", "rollout")))
 
 
+def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    text = 'extends = "tiny"\n[vae]\nz_dim = 5\n'
+    with pytest.raises(ConfigError, match=r"in_dim and vae\.z_dim are 4 and 5"):
+        load_preset(write(tmp_path / "bad.toml", text))
+
+
+def test_a_transformer_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    text = 'extends = "tiny"\n[transformer]\nnum_heads = 5\n'
+    with pytest.raises(ConfigError, match="heads"):
+        load_preset(write(tmp_path / "bad.toml", text))
+
+
 def test_extending_merges_tables_and_replaces_values(tmp_path: Path) -> None:
     parent = write(tmp_path / "parent.toml", MINIMAL)
     child = write(tmp_path / "child.toml", f'extends = "{parent}"\nname = "child"\n[video]\nwidth = 128\n')
@@ -153,9 +161,8 @@ def test_presets_that_extend_each_other_are_refused(tmp_path: Path) -> None:
 def test_package_weights_count_as_trained_only_where_they_are_present(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(
-        tmp_path / "small.toml", MINIMAL.replace("random", "package").replace('"mock"', '"rollout"') + "[transformer]"
-    )
+    shipped = (preset_module.PRESETS_DIR / "pocket.toml").read_text(encoding="utf-8")
+    write(tmp_path / "small.toml", shipped.replace('name = "pocket"', 'name = "small"'))
     monkeypatch.setattr(preset_module, "PRESETS_DIR", tmp_path)
     absent = load_preset("small")
     assert (absent.weights.source, absent.trained) == ("random", False)
