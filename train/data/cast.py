@@ -1,0 +1,268 @@
+"""Rays against the ground plan and the solids, for many frames of many worlds at once.
+
+The plan is a height field that is flat in each cell, so what an upright half-plane through the camera meets can be
+listed once per column of directions, nearest first. A ray of slope s (height gained a metre forward) meets the first
+entry whose angle (top − eye)/distance reaches s; the running maximum of these angles is sorted, so every pixel finds
+its hit by bisection. Ceilings are the same upside down. Pixels then compute their own exact hit point on the plane
+that was found. Solids of revolution (radius² quadratic in height) are intersected exactly, the four nearest a column.
+
+Shapes: N frames (all worlds and times), C columns, P pixels (rays of a frame), E entries a column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from .blueprint import CELL, EYE, GRID, SPAN
+
+FAR: Final = 1.0e4
+"""Metres that stand for never."""
+NEAR_SOLIDS: Final = 28
+"""Solids considered in a frame."""
+SLOTS: Final = 4
+"""Solids considered in a column."""
+METRES_PER_UNIT: Final = 0.01
+"""The model's translations are in units, of which extrinsics take a hundredth."""
+
+_LINES: Final = GRID + 1
+_ENTRIES: Final = 2 * _LINES
+_BISECTIONS: Final = (2 * _ENTRIES).bit_length()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rays:
+    """Rays of N frames with P pixels each; t along a ray counts horizontal metres."""
+
+    origin: Tensor
+    """(N, 3) metres."""
+    dx: Tensor
+    """(N, P) horizontal unit direction."""
+    dy: Tensor
+    slope: Tensor
+    """(N, P) height gained a horizontal metre."""
+    column: Tensor
+    """(N, P) nearest of the C columns."""
+    azimuths: Tensor
+    """(N, C) world azimuth of the columns, radians."""
+
+
+def camera_rays(poses: Tensor, height: int, width: int, columns: int) -> Rays:
+    """Rays through the pixel centres of the model's camera (90° both ways, so image axes differ in scale).
+
+    poses: (N, 5) x, y, z in units and pitch, yaw in degrees; positive pitch looks down, positive yaw turns x towards y.
+    """
+    u = (torch.arange(width, device=poses.device, dtype=torch.float32) + 0.5) / width * 2 - 1
+    v = (torch.arange(height, device=poses.device, dtype=torch.float32) + 0.5) / height * 2 - 1
+    pitch, yaw = torch.deg2rad(poses[:, 3:4]).float(), torch.deg2rad(poses[:, 4:5]).float()
+    cos_p, sin_p = pitch.cos(), pitch.sin()
+    ahead = (cos_p - sin_p * v)[:, :, None]
+    up = (-sin_p - cos_p * v)[:, :, None]
+    flat = torch.sqrt(ahead**2 + u**2).clamp_min(1e-4)
+    # Half the azimuth that the image spans; looking steeply up or down it is the whole circle.
+    nearest = cos_p - sin_p.abs()
+    half = torch.where(nearest > 0.02, torch.atan2(torch.ones_like(nearest), nearest) + 0.004, torch.pi)
+    relative = torch.atan2(u.expand_as(flat), ahead.expand_as(flat)).flatten(1)
+    column = ((relative / half + 1) * (0.5 * (columns - 1))).round().long().clamp(0, columns - 1)
+    cos_y, sin_y = yaw.cos()[:, :, None], yaw.sin()[:, :, None]
+    spread = torch.linspace(-1, 1, columns, device=poses.device)
+    return Rays(
+        origin=(poses[:, :3] * METRES_PER_UNIT).float(),
+        dx=((ahead * cos_y - u * sin_y) / flat).flatten(1),
+        dy=((ahead * sin_y + u * cos_y) / flat).flatten(1),
+        slope=(up / flat).flatten(1),
+        column=column,
+        azimuths=yaw + half * spread,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """What each column of directions meets, nearest first; flat over (N, C)."""
+
+    rising: Tensor
+    """(N·C, 2E) running maximum of floor-side angles, entry and exit of each cell."""
+    falling: Tensor
+    """(N·C, 2E) the same of ceilings, negated."""
+    distance: Tensor
+    """(N·C, E) metres to each cell's entry."""
+    line: Tensor
+    """(N·C, E) grid line crossed at the entry: 0 … GRID across x, then across y."""
+    cell: Tensor
+    """(N·C, E) flat index (ix·GRID + iy) of the cell."""
+
+
+def cast_columns(rays: Rays, cells: Tensor) -> Columns:
+    """Lists the cells along each column. cells: (N, GRID·GRID, ≥2) with height and ceiling first."""
+    n, c = rays.azimuths.shape
+    direction = torch.stack([rays.azimuths.cos(), rays.azimuths.sin()], -1)
+    lines = torch.arange(_LINES, device=cells.device, dtype=torch.float32) * CELL
+    to_lines = lines - rays.origin[:, None, :2, None]
+    safe = torch.where(direction.abs() < 1e-6, torch.full_like(direction, 1e-6), direction)
+    crossing = (to_lines / safe[..., None]).flatten(2)
+    crossing = torch.where((crossing > 0) & (crossing < FAR), crossing, FAR)
+    leaving, line = torch.sort(crossing, dim=-1)
+    zero = torch.zeros_like(leaving[..., :1])
+    entering = torch.cat([zero, leaving[..., :-1]], -1)
+    line = torch.cat([line[..., -1:], line[..., :-1]], -1)
+    middle = 0.5 * (entering + leaving).clamp_max(4 * SPAN)
+    spot = rays.origin[:, None, :2, None] + middle[:, :, None] * direction[..., None]
+    index = (spot / CELL).long().clamp(0, GRID - 1)
+    cell = index[:, :, 0] * GRID + index[:, :, 1]
+    both = torch.gather(cells[..., :2], 1, cell.reshape(n, -1, 1).expand(-1, -1, 2)).reshape(n, c, _ENTRIES, 2)
+    over = both - rays.origin[:, None, None, 2:3]
+    bounds = torch.stack([entering.clamp_min(1e-3), leaving], -1)
+    floor_angle = (over[..., :1] / bounds).flatten(2)
+    ceiling_angle = (over[..., 1:] / bounds).flatten(2)
+    return Columns(
+        rising=floor_angle.cummax(-1).values.flatten(0, 1),
+        falling=(-ceiling_angle).cummax(-1).values.flatten(0, 1),
+        distance=entering.flatten(0, 1),
+        line=line.flatten(0, 1),
+        cell=cell.flatten(0, 1),
+    )
+
+
+def _first_reaching(table: Tensor, row: Tensor, value: Tensor) -> Tensor:
+    """First position in the sorted `table[row]` whose entry is ≥ value, the width if none; bisected elementwise."""
+    width = table.shape[1]
+    flat, base = table.reshape(-1), row * width
+    low = torch.zeros_like(row)
+    span = 1 << (_BISECTIONS - 1)
+    while span:
+        probe = low + span
+        inside = probe <= width
+        below = flat[base + (probe - 1).clamp_max(width - 1)] < value
+        low = torch.where(inside & below, probe, low)
+        span >>= 1
+    return low
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hits:
+    """Nearest surface of each pixel, (N, P)."""
+
+    t: Tensor
+    """Horizontal metres, FAR where there is only sky."""
+    cell: Tensor
+    """Flat cell index that was hit."""
+    side: Tensor
+    """0: wall across x, 1: wall across y, 2: floor or top of a block, 3: ceiling, 4: solid, 5: sky."""
+    solid: Tensor
+    """Index of the solid within the world's, where side is 4."""
+
+
+def cast_plan(rays: Rays, columns: Columns, cells: Tensor) -> Hits:
+    """First hit of each pixel with floors, walls, blocks and ceilings."""
+    n, c = rays.azimuths.shape
+    row = rays.column + torch.arange(n, device=cells.device)[:, None] * c
+    low = _first_reaching(columns.rising, row, rays.slope)
+    high = _first_reaching(columns.falling, row, -rays.slope)
+    event = torch.minimum(low, high)
+    is_floor_side = low <= high
+    entry = (event >> 1).clamp_max(_ENTRIES - 1)
+    at = row * _ENTRIES + entry
+    cell, line = columns.cell.reshape(-1)[at], columns.line.reshape(-1)[at]
+    across_y = line >= _LINES
+    plane = (line - _LINES * across_y).float() * CELL
+    origin_x, origin_y, eye = (rays.origin[:, i : i + 1] for i in range(3))
+    along = torch.where(across_y, rays.dy, rays.dx)
+    start = torch.where(across_y, origin_y, origin_x)
+    rough = columns.distance.reshape(-1)[at]
+    exact = (plane - start) / torch.where(along.abs() < 1e-5, 1e-5, along)
+    wall_t = torch.minimum(torch.maximum(exact, 0.97 * rough), 1.03 * rough + 1e-3)
+    levels = torch.gather(cells[..., :2], 1, cell[..., None].expand(-1, -1, 2))
+    level = torch.where(is_floor_side, levels[..., 0], levels[..., 1])
+    flat_t = (level - eye) / torch.where(rays.slope.abs() < 1e-6, 1e-6, rays.slope)
+    is_wall = (event & 1) == 0
+    side = torch.where(is_wall, across_y.long(), torch.where(is_floor_side, 2, 3))
+    t = torch.where(is_wall, wall_t, flat_t.clamp_min(1e-3))
+    is_sky = (event >= 2 * _ENTRIES) | (t > 3 * SPAN)
+    return Hits(
+        t=torch.where(is_sky, FAR, t), cell=cell, side=torch.where(is_sky, 5, side), solid=torch.zeros_like(cell)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NearSolids:
+    """Candidates: the solids near a frame, and the nearest few of each column."""
+
+    rows: Tensor
+    """(N, K, 9) solids near the camera."""
+    index: Tensor
+    """(N, K) their numbers within the world."""
+    slots: Tensor
+    """(N·C, SLOTS) which of the K each column may hit."""
+
+
+def near_solids(rays: Rays, solids: Tensor) -> NearSolids:
+    """Picks candidates. solids: (N, MAX_SOLIDS, 9)."""
+    offset = solids[..., :2] - rays.origin[:, None, :2]
+    heading = rays.azimuths[:, rays.azimuths.shape[1] // 2]
+    ahead = offset[..., 0] * heading.cos()[:, None] + offset[..., 1] * heading.sin()[:, None]
+    distance = offset.norm(dim=-1) - solids[..., 7]
+    behind = ahead < -solids[..., 7] - 3.0
+    _, index = torch.topk(distance + FAR * behind, NEAR_SOLIDS, dim=1, largest=False)
+    rows = torch.gather(solids, 1, index[..., None].expand(-1, -1, solids.shape[-1]))
+    offset = rows[..., :2] - rays.origin[:, None, :2]
+    dx, dy = rays.azimuths.cos()[..., None], rays.azimuths.sin()[..., None]
+    along = offset[:, None, :, 0] * dx + offset[:, None, :, 1] * dy
+    aside = (offset[:, None, :, 1] * dx - offset[:, None, :, 0] * dy).abs()
+    reach = rows[:, None, :, 7] * 1.02 + 0.004 * along.abs()
+    missed = (aside > reach) | (along < -reach)
+    _, slots = torch.topk(along - reach + FAR * missed, SLOTS, dim=-1, largest=False)
+    return NearSolids(rows=rows, index=index, slots=slots.flatten(0, 1))
+
+
+def cast_solids(rays: Rays, near: NearSolids, hits: Hits) -> Hits:
+    """Replaces hits by nearer ones on solids."""
+    n, c = rays.azimuths.shape
+    frame = torch.arange(n, device=rays.dx.device)[:, None]
+    row = rays.column + frame * c
+    flat_rows = near.rows.flatten(0, 1)
+    best_t, best = hits.t, torch.full_like(hits.cell, -1)
+    for slot in range(SLOTS):
+        pick = near.slots[:, slot][row] + frame * NEAR_SOLIDS
+        t = _solid_distance(rays, flat_rows[pick])
+        nearer = t < best_t
+        best_t = torch.where(nearer, t, best_t)
+        best = torch.where(nearer, pick, best)
+    found = best >= 0
+    solid = near.index.reshape(-1)[best.clamp_min(0)]
+    return Hits(
+        t=best_t, cell=hits.cell, side=torch.where(found, 4, hits.side), solid=torch.where(found, solid, hits.solid)
+    )
+
+
+def _solid_distance(rays: Rays, row: Tensor) -> Tensor:
+    """(N, P) distance to one solid a pixel, FAR if missed. row: (N, P, 9)."""
+    x, y, z0, z1, a, b, c = row[..., :7].unbind(-1)
+    eye, s = rays.origin[:, 2:3], rays.slope
+    px, py = x - rays.origin[:, :1], y - rays.origin[:, 1:2]
+    # |p − t·d|² = a + b·z + c·z² with z = eye + s·t:  q·t² − 2·h·t + k = 0.
+    toward = px * rays.dx + py * rays.dy
+    square = px * px + py * py
+    q = 1 - c * s * s
+    q = torch.where(q.abs() < 1e-5, 1e-5, q)
+    h = toward + s * (0.5 * b + c * eye)
+    k = square - a - b * eye - c * eye * eye
+    root = h * h - q * k
+    spread = root.clamp_min(0).sqrt()
+    first, second = (h - spread) / q, (h + spread) / q
+    best = torch.full_like(s, FAR)
+    for t in (first, second):
+        z = eye + s * t
+        valid = (root >= 0) & (t > 0.05) & (z >= z0) & (z <= z1)
+        best = torch.where(valid & (t < best), t, best)
+    cap = torch.where(eye > z1, z1, z0)
+    t = (cap - eye) / torch.where(s.abs() < 1e-6, 1e-6, s)
+    inside = square - 2 * t * toward + t * t <= a + b * cap + c * cap * cap
+    return torch.where(inside & (t > 0.05) & (t < best), t, best)
+
+
+def eye_height_units() -> float:
+    """The z of every pose, in the model's units."""
+    return EYE / METRES_PER_UNIT
