@@ -10,7 +10,7 @@ from typing import NoReturn
 from ..errors import ScriptError
 from .actions import CAMERA_STEP, KEYS, Actions, Held, concatenate, hold
 
-MAX_FRAMES = 100_000
+MAX_FRAMES = 24_000
 MAX_DEPTH = 16
 ANGLES = ("camera_pitch", "camera_yaw")
 CAMERA_KEYS = {

@@ -1,0 +1,336 @@
+"""A service in one thread that speaks the protocol and draws its frames: the peer of the client's and the page's tests.
+
+The world is a sample picture that scrolls with the camera and zooms with the steps, 57 frames in the first chunk and 40
+later. The first chunk waits for the first event. Faults are injected by the fields of `Faults`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import uvicorn
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from worldloom.errors import InputError, NotAuthorized, PresetUnknown, WorldloomError
+from worldloom.serve.protocol import session_pb2 as pb
+from worldloom.serve.samples import SAMPLES_DIR, list_samples, load_sample
+
+WEB_DIR = SAMPLES_DIR.parent / "web"
+WIDTH, HEIGHT = 224, 128
+LEAD_FRAMES = 60
+STAGES = pb.StageTimes(
+    queue_ms=2, plan_ms=1, retrieve_ms=3, step_ms=[70, 71, 69], commit_ms=4, decode_ms=150, encode_ms=9
+)
+
+
+@dataclass
+class Faults:
+    """What goes wrong, and when."""
+
+    drop_connection_after: int | None = None
+    """Break the connection, once, after so many frames."""
+    refuse_connections: int = 0
+    """So many Hellos are answered by a retryable error."""
+    fail_after: tuple[int, WorldloomError] | None = None
+    """After so many frames, end the session with this error."""
+    send_garbage: bool = False
+
+
+@dataclass
+class Session:
+    """One world."""
+
+    start: dict[str, object]
+    picture: Image.Image
+    frame_id: int = 0
+    chunk: int = 0
+    rows: list[tuple[pb.ActionFrame, int, int]] = field(default_factory=list)
+    """Scripted actions to come: action, event id, client time."""
+    held: pb.Controls = field(default_factory=pb.Controls)
+    last_event_id: int = 0
+    fresh_events: list[int] = field(default_factory=list)
+    acknowledged: int = -1
+    pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Walked, yaw and pitch."""
+    has_begun: bool = False
+
+
+@dataclass
+class FakeService:
+    """Starts with `running()`; tests read what arrived and set `faults`."""
+
+    frame_rate: float = 100.0
+    chunk_s: float = 0.01
+    trained: bool = False
+    faults: Faults = field(default_factory=Faults)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)
+    hellos: int = 0
+    scripts: list[pb.Script] = field(default_factory=list)
+    controls: list[pb.Controls] = field(default_factory=list)
+    byes: list[str] = field(default_factory=list)
+    url: str = ""
+
+    @contextmanager
+    def running(self) -> Iterator[FakeService]:
+        """Serve on a free port of loopback."""
+        config = uvicorn.Config(self._app(), port=0, log_level="error", ws="websockets-sansio", lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.005)
+        self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            server.should_exit = server.force_exit = True
+            thread.join()
+
+    def _app(self) -> Starlette:
+        routes = [
+            Route("/v1/sessions", self._open, methods=["POST"]),
+            Route("/v1/sessions/{id}", self._session, methods=["GET", "DELETE"]),
+            Route("/v1/samples", self._samples),
+            Route("/v1/samples/{name}/image", self._sample_image),
+            WebSocketRoute("/stream", self._stream),
+            Mount("/", StaticFiles(directory=WEB_DIR, html=True)),
+        ]
+        return Starlette(routes=routes, exception_handlers={WorldloomError: _problem})
+
+    async def _open(self, request: Request) -> Response:
+        if request.headers["content-type"].startswith("multipart/"):
+            async with request.form() as form:
+                start: dict[str, object] = {name: value for name, value in form.items() if isinstance(value, str)}
+                upload = form["image"]
+                assert not isinstance(upload, str)
+                data = await upload.read()
+        else:
+            start = await request.json()
+            data = load_sample(str(start.get("sample", "courtyard"))).read_bytes()
+        if start.get("preset") not in (None, "fake"):
+            raise PresetUnknown(f"no preset is named {start['preset']!r}", hint="Presets: fake.")
+        try:
+            picture = Image.open(io.BytesIO(data)).convert("RGB").resize((WIDTH, HEIGHT))
+        except OSError as error:
+            raise InputError("the upload is no image") from error
+        name = f"s{len(self.sessions)}"
+        self.sessions[name] = Session(start=start, picture=picture)
+        return JSONResponse(
+            {
+                "session_id": name,
+                "token": f"token-{name}",
+                "stream_url": f"{self.url.replace('http', 'ws')}/stream",
+                "preset": "fake",
+                "width": WIDTH,
+                "height": HEIGHT,
+                "frame_rate": self.frame_rate,
+                "trained": self.trained,
+            },
+            status_code=201,
+        )
+
+    async def _session(self, request: Request) -> Response:
+        name = request.path_params["id"]
+        if request.headers.get("authorization") != f"Bearer token-{name}":
+            raise NotAuthorized("the token does not fit")
+        if request.method == "DELETE":
+            self.deleted.append(name)
+        return JSONResponse({"session_id": name, "state": "playing"})
+
+    async def _samples(self, request: Request) -> Response:
+        listed = [
+            {"name": sample.name, "prompt": sample.prompt, "image_url": f"/v1/samples/{sample.name}/image"}
+            for sample in list_samples()
+        ]
+        return JSONResponse({"samples": listed})
+
+    async def _sample_image(self, request: Request) -> Response:
+        return Response(load_sample(request.path_params["name"]).read_bytes(), media_type="image/png")
+
+    async def _stream(self, socket: WebSocket) -> None:
+        await socket.accept()
+        try:
+            hello = pb.ClientMessage.FromString(await socket.receive_bytes()).hello
+            self.hellos += 1
+            if self.faults.refuse_connections:
+                self.faults.refuse_connections -= 1
+                await _send(socket, pb.ServerMessage(error=pb.Error(code="overloaded", message="full", retryable=True)))
+                await socket.close()
+                return
+            session = self.sessions[hello.token.removeprefix("token-")]
+            await _send(socket, self._welcome(session))
+            async with asyncio.TaskGroup() as tasks:
+                playing = tasks.create_task(self._play(socket, session))
+                await self._read(socket, session)
+                playing.cancel()
+        except WebSocketDisconnect:
+            return
+        except BaseExceptionGroup as group:
+            if group.split(WebSocketDisconnect)[1] is not None:
+                raise
+
+    def _welcome(self, session: Session) -> pb.ServerMessage:
+        return pb.ServerMessage(
+            welcome=pb.Welcome(
+                protocol_version=1,
+                preset="fake",
+                width=WIDTH,
+                height=HEIGHT,
+                frame_rate=self.frame_rate,
+                frames_per_chunk=40,
+                trained=self.trained,
+                next_frame_id=session.frame_id,
+                last_event_id=session.last_event_id,
+            )
+        )
+
+    async def _read(self, socket: WebSocket, session: Session) -> None:
+        while True:
+            message = pb.ClientMessage.FromString(await socket.receive_bytes())
+            body = message.WhichOneof("body")
+            if body == "bye":
+                self.byes.append(message.bye.reason)
+                return
+            if body == "ack":
+                session.acknowledged = max(session.acknowledged, message.ack.frame_id)
+            elif body == "ping":
+                pong = pb.Pong(client_time_us=message.ping.client_time_us)
+                await _send(socket, pb.ServerMessage(pong=pong))
+            elif body in ("script", "controls"):
+                event = message.script if body == "script" else message.controls
+                self._take(session, event)
+                accepted = pb.Accepted(event_id=event.event_id, client_time_us=event.client_time_us)
+                await _send(socket, pb.ServerMessage(accepted=accepted))
+
+    def _take(self, session: Session, event: pb.Script | pb.Controls) -> None:
+        if event.event_id <= session.last_event_id:
+            return
+        session.last_event_id = event.event_id
+        session.has_begun = True
+        session.fresh_events.append(event.event_id)
+        if isinstance(event, pb.Script):
+            self.scripts.append(event)
+            session.rows += [(frame, event.event_id, event.client_time_us) for frame in event.frames]
+        else:
+            self.controls.append(event)
+            session.held = event
+
+    async def _play(self, socket: WebSocket, session: Session) -> None:
+        while not session.has_begun:
+            await asyncio.sleep(0.005)
+        while True:
+            while session.frame_id - session.acknowledged > LEAD_FRAMES:
+                await asyncio.sleep(0.002)
+            await self._play_chunk(socket, session)
+
+    async def _play_chunk(self, socket: WebSocket, session: Session) -> None:
+        frames = 40 if session.chunk else 57
+        first = session.frame_id
+        events, session.fresh_events = session.fresh_events, []
+        taken = [self._next_row(session) for _ in range(frames)]
+        for step in range(4):
+            status = pb.Status(state=pb.SESSION_STATE_PLAYING, chunk=session.chunk, step=step, num_steps=3)
+            await _send(socket, pb.ServerMessage(status=status))
+            await asyncio.sleep(self.chunk_s / 4)
+        applied = [pb.AppliedEvent(event_id=event, frame_id=first) for event in events]
+        message = pb.Applied(branch=0, chunk=session.chunk, events=applied)
+        chunk, session.chunk = session.chunk, session.chunk + 1
+        await _send(socket, pb.ServerMessage(applied=message))
+        for frame, (action, client_time_us) in enumerate(taken):
+            packet = self._draw(session, chunk, frame, action, client_time_us)
+            await _send(socket, pb.ServerMessage(frame=packet))
+            await self._break(socket, session)
+
+    async def _break(self, socket: WebSocket, session: Session) -> None:
+        if self.faults.send_garbage:
+            await socket.send_bytes(b"\xff\xff\xff")
+        if self.faults.fail_after and session.frame_id > self.faults.fail_after[0]:
+            error = self.faults.fail_after[1]
+            wire = pb.Error(code=error.code, message=error.message, hint=error.hint, retryable=error.retryable)
+            await _send(socket, pb.ServerMessage(error=wire))
+            await socket.close()
+            raise WebSocketDisconnect
+        if self.faults.drop_connection_after is not None and session.frame_id > self.faults.drop_connection_after:
+            self.faults.drop_connection_after = None
+            await socket.close(1011)
+            raise WebSocketDisconnect
+
+    @staticmethod
+    def _next_row(session: Session) -> tuple[pb.ActionFrame, int]:
+        if session.rows:
+            action, _, client_time_us = session.rows.pop(0)
+            return action, client_time_us
+        held = session.held
+        action = pb.ActionFrame(
+            forward=held.forward,
+            back=held.back,
+            left=held.left,
+            right=held.right,
+            camera_pitch=held.camera_pitch,
+            camera_yaw=held.camera_yaw,
+        )
+        return action, held.client_time_us
+
+    @staticmethod
+    def _draw(session: Session, chunk: int, frame: int, action: pb.ActionFrame, client_time_us: int) -> pb.Frame:
+        walked, yaw, pitch = session.pose
+        walked += action.forward - action.back
+        yaw += 12 * action.camera_yaw + (action.right - action.left)
+        session.pose = (walked, yaw, pitch + 8 * action.camera_pitch)
+        zoom = 1 + 0.4 * abs(np.sin(walked / 60))
+        box = (WIDTH / 2 * (1 - 1 / zoom), HEIGHT / 2 * (1 - 1 / zoom))
+        view = session.picture.crop((*map(round, box), round(WIDTH - box[0]), round(HEIGHT - box[1])))
+        pixels = np.roll(np.asarray(view.resize((WIDTH, HEIGHT))), (-round(session.pose[2]), -round(yaw)), (0, 1))
+        encoded = io.BytesIO()
+        Image.fromarray(pixels).save(encoded, "JPEG", quality=85)
+        packet = pb.Frame(
+            frame_id=session.frame_id,
+            chunk=chunk,
+            frame=frame,
+            codec=pb.CODEC_JPEG,
+            data=encoded.getvalue(),
+            key_frame=True,
+            client_time_us=client_time_us,
+            action=action,
+        )
+        if frame == 0:
+            packet.stages.CopyFrom(
+                pb.StageTimes(
+                    queue_ms=2, plan_ms=1, retrieve_ms=3, step_ms=[70, 71, 69], commit_ms=4, decode_ms=150, encode_ms=9
+                )
+            )
+        session.frame_id += 1
+        return packet
+
+
+async def _send(socket: WebSocket, message: pb.ServerMessage) -> None:
+    try:
+        await socket.send_bytes(message.SerializeToString())
+    except RuntimeError as error:
+        raise WebSocketDisconnect from error
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, WorldloomError)
+    body = {"code": error.code, "message": error.message, "hint": error.hint, "retryable": error.retryable}
+    return JSONResponse({"error": body}, status_code=400)
+
+
+if __name__ == "__main__":
+    fake = FakeService(frame_rate=16.0, chunk_s=1.2)
+    with fake.running():
+        print(fake.url, flush=True)
+        threading.Event().wait()
