@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import ConfigError
@@ -17,9 +17,9 @@ _log = logging.getLogger(__name__)
 def read_fields(kind: type[Any], raw: Mapping[str, Any], *, where: str, known: Collection[str] = ()) -> dict[str, Any]:
     """Values of `raw` for the fields of dataclass `kind`, with lists as tuples.
 
-    Nested fields (of a type other than int, float, bool, str or tuple[int, …]) pass unread. A missing field without
-    default and a wrong type raise ConfigError. Keys that are neither fields, nor `known`, nor start with an underscore
-    are reported to the log and ignored.
+    Nested fields (of a type other than int, float, bool, str or a tuple of one of these) pass unread. A missing field
+    without default and a wrong type raise ConfigError. Keys that are neither fields, nor `known`, nor start with an
+    underscore are reported to the log and ignored.
     """
     types = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
@@ -53,9 +53,10 @@ def require_equal(raw: Mapping[str, Any], expected: Mapping[str, Any], *, where:
 
 def _read(kind: Any, value: Any, where: str) -> Any:
     if typing.get_origin(kind) is tuple:
-        if isinstance(value, Sequence) and all(type(item) is int for item in value):
+        item_kind = typing.get_args(kind)[0]
+        if isinstance(value, list | tuple) and all(type(item) is item_kind for item in value):
             return tuple(value)
-        raise ConfigError(f"{where} is {value!r}", hint="it must be a list of integers")
+        raise ConfigError(f"{where} is {value!r}", hint=f"it must be a list of type {item_kind.__name__}")
     if kind is float and type(value) is int:
         return float(value)
     if kind in (int, float, bool, str) and type(value) is not kind:

@@ -19,41 +19,13 @@ from torch import Tensor, nn
 from .action import ActionConfig, ActionWindows, window_actions
 from .block import TransformerBlock
 from .conditioning import Conditioning
+from .embedding import Head, PatchEmbedding
 from .layout import patchify, split_dim, unpatchify
-from .modulation import Float32Sequential, linear_float32, modulate, sinusoid, skip_tokens
+from .modulation import Float32Sequential, sinusoid, skip_tokens
 from .rope import head_thetas, video_rope
 from .transformer_config import PLUCKER_CHANNELS, TransformerConfig
 
 __all__ = ["PLUCKER_CHANNELS", "ActionConfig", "Conditioning", "TransformerConfig", "WorldTransformer"]
-
-
-class PatchEmbedding(nn.Module):
-    """A convolution whose stride is its kernel, as one matrix product; (B, C, F, h, w) → (B, N, D)."""
-
-    def __init__(self, channels: int, dim: int, patch_size: tuple[int, ...]) -> None:
-        super().__init__()
-        self.patch_size = patch_size
-        self.weight = nn.Parameter(torch.zeros(dim, channels, *patch_size))
-        self.bias = nn.Parameter(torch.zeros(dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(patchify(x, self.patch_size).to(self.weight.dtype), self.weight.flatten(1), self.bias)
-
-
-class Head(nn.Module):
-    """Tokens to patches of velocity, in float32."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.eps = config.eps
-        _, rows, columns = config.patch_size
-        self.head = nn.Linear(config.dim, rows * columns * config.out_dim)
-        self.modulation = nn.Parameter(torch.zeros(1, 2, config.dim))
-
-    def forward(self, x: Tensor, embedded: Tensor, segments: tuple[int, ...]) -> Tensor:
-        """x (B, N, D), `embedded` timesteps (B or 1, S, D) → (B, N, patch rows · patch columns · channels)."""
-        shift, scale = (self.modulation.float() + embedded[:, :, None]).unbind(2)
-        return linear_float32(self.head, modulate(x, shift, scale, segments, self.eps))
 
 
 class WorldTransformer(nn.Module):
@@ -197,9 +169,7 @@ class WorldTransformer(nn.Module):
         if conditioning.memory_frames and memory is not None:
             x = torch.cat([memory.to(x), x], dim=2)
         if x.shape[2] != conditioning.frames:
-            raise ValueError(
-                f"latents of {x.shape[2]} frames, memory included, for {conditioning.frames} prepared ones"
-            )
+            raise ValueError(f"{x.shape[2]} latent frames, memory included; {conditioning.frames} were prepared")
         tokens: Tensor = self.patch_embedding(x.to(self.device))
         return tokens.float()
 

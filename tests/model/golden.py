@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from worldloom.model.transformer import TransformerConfig, WorldTransformer
 
 _ROOT = Path(__file__).resolve().parents[1] / "golden"
 _SHARED = Path(__file__).resolve().parents[3] / "shared" / "golden"
@@ -34,6 +36,15 @@ def shared_golden(case: str) -> Path:
 def load_golden(case: str) -> dict[str, torch.Tensor]:
     """Tensors of one safetensors file; 'dit/first_clip.inputs' names dit/first_clip.inputs.safetensors."""
     return load_file(golden(f"{case}.safetensors"))
+
+
+def load_transformer() -> WorldTransformer:
+    """The transformer of the case 'dit', with its weights, for inference."""
+    config = TransformerConfig.from_dict(json.loads(golden("dit/config.json").read_text()))
+    with torch.device("meta"):
+        model = WorldTransformer(config)
+    model.load_state_dict(load_golden("dit/diffusion_pytorch_model"), strict=True, assign=True)
+    return model.eval()
 
 
 def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
