@@ -8,6 +8,7 @@
     │   ├── NotReleased          the publisher has not released these weights
     │   └── DownloadError        (retryable)
     ├── InputError               what a client sent
+    │   ├── RequestTooLarge
     │   ├── NotAnImage
     │   ├── ImageTooLarge
     │   ├── ActionError          wrong shape or range
@@ -19,7 +20,8 @@
     │   ├── SessionUnknown
     │   ├── SessionEnded
     │   ├── NotAuthorized
-    │   └── PlayerTaken
+    │   ├── PlayerTaken
+    │   └── WorldLost            its latents are gone, and nothing brings them back
     ├── StoreError
     │   ├── StaleEpoch           a writer that has been replaced
     │   ├── CommitConflict       another content, or a gap, at this place of the history
@@ -86,6 +88,10 @@ class InputError(WorldloomError):
     code = "input_invalid"
 
 
+class RequestTooLarge(InputError):
+    code = "request_too_large"
+
+
 class NotAnImage(InputError):
     code = "not_an_image"
 
@@ -132,6 +138,11 @@ class NotAuthorized(SessionError):
 
 class PlayerTaken(SessionError):
     code = "player_taken"
+
+
+class WorldLost(SessionError):
+    code = "world_lost"
+    world_lost = True
 
 
 class StoreError(WorldloomError):
