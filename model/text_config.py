@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+
+from ..errors import ConfigError
+from .config_fields import require_equal
 
 Count = Annotated[int, Field(gt=0)]
+
+_SUPPORTED = {"shared_pos": False}
+"""Each layer has a relative bias of its own."""
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -29,3 +36,14 @@ class TextConfig:
     """Distances from here on share the last bucket of their direction."""
     text_len: Count = 512
     """Prompts are cut to this many tokens, the end-of-text token included."""
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Reads a `config.json`. Raises ConfigError, which names the entries that are wrong or not supported."""
+        require_equal(raw, _SUPPORTED, where="text config")
+        try:
+            return TypeAdapter(cls).validate_python({key: raw[key] for key in raw if key not in _SUPPORTED})
+        except ValidationError as error:
+            raise ConfigError(
+                f"the text encoder's config is invalid: {error}", hint="Correct these entries."
+            ) from error
