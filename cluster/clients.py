@@ -1,0 +1,122 @@
+"""The named actors, as other processes call them: typed, idempotent, and patient while an actor restarts."""
+
+from __future__ import annotations
+
+from ..errors import WorldloomError
+from ..model.clip import MemoryQuery, MemoryView
+from .config import DIRECTORY, GATEWAY, STORE, ClusterConfig
+from .messages import (
+    ChunkCommit,
+    ClusterHealth,
+    CommittedChunk,
+    FramePacket,
+    GroupBeat,
+    InputBatch,
+    Progress,
+    SavedWorld,
+    SessionInfo,
+    SessionRecord,
+    SessionSpec,
+)
+from .peer import Peer
+
+
+class StoreClient:
+    """See `StoreActor`."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self._peer = Peer(STORE, namespace=config.name, patience_s=config.patience_s)
+
+    async def open(self, spec: SessionSpec) -> None:
+        await self._peer.call("open", spec)
+
+    async def take_over(self, session: str) -> int:
+        epoch: int = await self._peer.call("take_over", session)
+        return epoch
+
+    async def load(self, session: str) -> SavedWorld:
+        world: SavedWorld = await self._peer.call("load", session)
+        return world
+
+    async def retrieve(self, session: str, query: MemoryQuery) -> MemoryView:
+        view: MemoryView = await self._peer.call("retrieve", session, query)
+        return view
+
+    async def commit(self, commit: ChunkCommit) -> None:
+        await self._peer.call("commit", commit)
+
+    async def chunk(self, session: str, epoch: int, chunk: int) -> CommittedChunk | None:
+        found: CommittedChunk | None = await self._peer.call("chunk", session, epoch, chunk)
+        return found
+
+    async def place_of_frame(self, session: str, frame_id: int | None) -> tuple[int, int]:
+        place: tuple[int, int] = await self._peer.call("place_of_frame", session, frame_id)
+        return place
+
+    async def records(self) -> list[SessionRecord]:
+        records: list[SessionRecord] = await self._peer.call("records")
+        return records
+
+    async def delete(self, session: str) -> None:
+        await self._peer.call("delete", session)
+
+
+class DirectoryClient:
+    """See `Directory`."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self._peer = Peer(DIRECTORY, namespace=config.name, patience_s=config.patience_s)
+
+    async def create(self, spec: SessionSpec) -> SessionInfo:
+        info: SessionInfo = await self._peer.call("create", spec)
+        return info
+
+    async def describe(self, session: str) -> SessionInfo:
+        info: SessionInfo = await self._peer.call("describe", session)
+        return info
+
+    async def end(self, session: str, error: WorldloomError | None = None) -> None:
+        await self._peer.call("end", session, error)
+
+    async def claim(self, session: str, group: str) -> int:
+        epoch: int = await self._peer.call("claim", session, group)
+        return epoch
+
+    async def beat(self, beat: GroupBeat) -> tuple[str, ...]:
+        lost: tuple[str, ...] = await self._peer.call("beat", beat)
+        return lost
+
+    async def health(self) -> ClusterHealth:
+        health: ClusterHealth = await self._peer.call("health")
+        return health
+
+    async def attach_player(self, token: str, gateway: str, connection: str) -> SessionInfo:
+        info: SessionInfo = await self._peer.call("attach_player", token, gateway, connection)
+        return info
+
+    async def detach_player(self, session: str, connection: str) -> None:
+        await self._peer.call("detach_player", session, connection)
+
+
+class GatewayClient:
+    """See `worldloom.serve.gateway.Gateway`, which these are calls of."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self._peer = Peer(GATEWAY, namespace=config.name, patience_s=config.patience_s)
+
+    async def collect(self, session: str, *, epoch: int, after_event: int, next_frame_id: int) -> InputBatch:
+        batch: InputBatch = await self._peer.call("collect", session, epoch, after_event, next_frame_id)
+        return batch
+
+    async def push(self, session: str, packets: tuple[FramePacket, ...]) -> None:
+        await self._peer.call("push", session, packets)
+
+    async def report(self, session: str, progress: Progress) -> None:
+        await self._peer.call("report", session, progress)
+
+    async def next_frame_id(self, session: str) -> int | None:
+        frame_id: int | None = await self._peer.call("next_frame_id", session)
+        return frame_id
+
+    async def end_session(self, session: str, error: WorldloomError | None) -> None:
+        await self._peer.call("end_session", session, error)

@@ -1,0 +1,106 @@
+"""The decoder deployment: turns committed chunks into encoded frames and pushes them to the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ray import serve
+from ray.serve import Application
+
+from ..model.clip import Array
+from .clients import GatewayClient, StoreClient
+from .config import ClusterConfig
+from .engines import make_decoder
+from .frames import encode_frames, packets_of
+from .messages import CommittedChunk
+from .pieces import Piece, pieces_from, warm_up_pieces
+from .threads import set_torch_threads
+
+
+class DecoderReplica:
+    """Follows streams: each `follow` call is one stream, whose decoder cache lives and dies with the call."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self._config = config
+        self._store = StoreClient(config)
+        self._gateway = GatewayClient(config)
+        if config.preset.engine != "mock":
+            set_torch_threads(1)
+        self._decoder = make_decoder(config.preset, config.device)
+        self._decoder.warm_up()
+        # One stream decodes at a time: two at once would only make both late.
+        self._turn = asyncio.Lock()
+
+    async def follow(self, session: str, epoch: int) -> None:
+        """Send the session's frames, from the first one that has not been sent, as they are committed.
+
+        A cache that another replica has lost is rebuilt by decoding the latents before that frame again. Ends only by
+        an error: StaleEpoch when the session gets another owner, SessionUnknown when it is over.
+        """
+        size = self._config.piece_latents
+        chunks = _Chunks(self._store, session, epoch)
+        cursor = await self._gateway.next_frame_id(session)
+        pieces = pieces_from(*await self._store.place_of_frame(session, cursor), size=size)
+        piece = next(pieces)
+        state: Any = None
+        for seen in warm_up_pieces(piece, reach=self._decoder.reach_latents, size=size):
+            _, state = await self._decode(await chunks.get(seen.chunk), seen, state)
+        while True:
+            state = await self._show(session, await chunks.get(piece.chunk), piece, state)
+            piece = next(pieces)
+
+    async def pid(self) -> int:
+        """Process id, for tests that kill it."""
+        return os.getpid()
+
+    async def _show(self, session: str, committed: CommittedChunk, piece: Piece, state: Any) -> Any:
+        """Decode, encode and push one piece. Returns the decoder's next state."""
+        started = time.perf_counter()
+        frames, state = await self._decode(committed, piece, state)
+        decoded = time.perf_counter()
+        images = await asyncio.to_thread(encode_frames, frames, self._config.jpeg_quality)
+        encode_s = time.perf_counter() - decoded
+        packets = packets_of(committed.notice, piece, images, decode_s=decoded - started, encode_s=encode_s)
+        await self._gateway.push(session, packets)
+        return state
+
+    async def _decode(self, committed: CommittedChunk, piece: Piece, state: Any) -> tuple[npt.NDArray[np.uint8], Any]:
+        latents: Array = committed.latents[:, piece.start : piece.stop]
+        async with self._turn:
+            return await asyncio.to_thread(self._decoder.decode, latents, state)
+
+
+class _Chunks:
+    """The chunks of one session as they are committed; holds the last one."""
+
+    def __init__(self, store: StoreClient, session: str, epoch: int) -> None:
+        self._store = store
+        self._session = session
+        self._epoch = epoch
+        self._last: CommittedChunk | None = None
+
+    async def get(self, chunk: int) -> CommittedChunk:
+        """Waits until the chunk is committed."""
+        while self._last is None or self._last.notice.chunk != chunk:
+            self._last = await self._store.chunk(self._session, self._epoch, chunk)
+        return self._last
+
+
+def decoders_app(config: ClusterConfig) -> Application:
+    """The Serve application of the decoders."""
+    deployment = serve.deployment(
+        DecoderReplica,
+        name="decoders",
+        num_replicas=config.decoders,
+        max_ongoing_requests=config.streams_per_decoder,
+        ray_actor_options={"num_cpus": 0.1, "num_gpus": config.decoder_gpus if config.uses_gpus else 0},
+        health_check_period_s=config.health_check_s,
+        graceful_shutdown_timeout_s=config.shutdown_s,
+        graceful_shutdown_wait_loop_s=0.1,
+    )
+    return deployment.bind(config)

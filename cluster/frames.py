@@ -1,0 +1,49 @@
+"""Encoded frames with all that a client is told about them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from .messages import ChunkNotice, FramePacket
+from .pieces import Piece
+
+
+def encode_frames(frames: npt.NDArray[np.uint8], quality: int) -> list[bytes]:
+    """JPEG files of RGB frames (n, H, W, 3)."""
+    files = []
+    for frame in frames:
+        file = io.BytesIO()
+        Image.fromarray(frame).save(file, "JPEG", quality=quality)
+        files.append(file.getvalue())
+    return files
+
+
+def packets_of(
+    notice: ChunkNotice, piece: Piece, images: list[bytes], *, decode_s: float, encode_s: float
+) -> tuple[FramePacket, ...]:
+    """The piece's frames. The first one carries the stage times, and a chunk's first one the events that it took."""
+    stages = replace(notice.stages, decode_s=decode_s, encode_s=encode_s)
+    packets = []
+    for number, data in enumerate(images, piece.first_frame):
+        forward, back, left, right = (bool(key) for key in notice.keyboard[number, :4])
+        packets.append(
+            FramePacket(
+                frame_id=notice.first_frame_id + number,
+                branch=notice.branch,
+                chunk=notice.chunk,
+                frame=number,
+                data=data,
+                client_time_us=int(notice.client_times_us[number]),
+                keys=(forward, back, left, right),
+                camera_pitch=float(notice.mouse[number, 0]),
+                camera_yaw=float(notice.mouse[number, 1]),
+                stages=stages if number == piece.first_frame else None,
+                applied=notice.applied if number == 0 else None,
+            )
+        )
+    return tuple(packets)

@@ -1,0 +1,92 @@
+"""The ranks of one worker group: actors in the leader's placement group, restarted together when one is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+from ray.util import get_current_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from ..errors import WorkerLost
+from .config import ClusterConfig
+from .engine import ChunkJob, ChunkResult
+from .engines import make_engine
+from .threads import set_torch_threads
+
+RANK_BUNDLE = 1
+"""Bundle 0 of the placement group is the leader's."""
+
+
+class Rank:
+    """A Ray actor: one engine on one device."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        if config.preset.engine != "mock":
+            set_torch_threads(os.cpu_count() or 1)
+        self._engine = make_engine(config.preset, config.device)
+        self._engine.warm_up()
+
+    def step(self, job: ChunkJob) -> ChunkResult:
+        """See `Engine.step`."""
+        return self._engine.step(job)
+
+    def pid(self) -> int:
+        """Process id, once the engine is warm."""
+        return os.getpid()
+
+
+class Gang:
+    """One rank today. What a lost rank was doing raises WorkerLost; the next step waits for the restarted gang."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self._config = config
+        self._rank: Any = None
+        self._starting = asyncio.Lock()
+
+    async def warm(self) -> int:
+        """Start the ranks unless they run, and wait until they are warm. Returns rank 0's process id."""
+        async with self._starting:
+            if self._rank is None:
+                self._rank = self._start()
+            try:
+                pid: int = await self._rank.pid.remote()
+            except RayActorError as error:
+                raise self._lost() from error
+        return pid
+
+    async def step(self, job: ChunkJob) -> ChunkResult:
+        """Denoise one chunk. Raises WorkerLost when a rank died."""
+        if self._rank is None:
+            await self.warm()
+        rank = self._rank
+        try:
+            result: ChunkResult = await rank.step.remote(job)
+        except RayActorError as error:
+            raise self._lost() from error
+        return result
+
+    def _lost(self) -> WorkerLost:
+        self._rank = None
+        return WorkerLost("a rank of the worker group has died", hint="The group restarts; the world goes on.")
+
+    def _start(self) -> Any:
+        config = self._config
+        placement = PlacementGroupSchedulingStrategy(
+            placement_group=get_current_placement_group(), placement_group_bundle_index=RANK_BUNDLE
+        )
+        options = {"num_cpus": RANK_CPUS, "num_gpus": config.rank_gpus if config.uses_gpus else 0}
+        return ray.remote(Rank).options(scheduling_strategy=placement, max_restarts=0, **options).remote(config)
+
+
+LEADER_CPUS = 0.1
+RANK_CPUS = 0.5
+
+
+def gang_bundles(config: ClusterConfig) -> list[dict[str, float]]:
+    """The placement group of one worker group: the leader, then its ranks."""
+    rank = {"CPU": RANK_CPUS, **({"GPU": config.rank_gpus} if config.uses_gpus else {})}
+    return [{"CPU": LEADER_CPUS}, rank]

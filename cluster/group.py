@@ -1,0 +1,77 @@
+"""The worker-group deployment: each replica leads one gang of ranks and plays the sessions that it owns."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+
+from ray import serve
+from ray.serve import Application
+
+from ..errors import Overloaded
+from .clients import DirectoryClient
+from .config import ClusterConfig
+from .gang import LEADER_CPUS, Gang, gang_bundles
+from .messages import GroupBeat
+from .session_loop import SessionLoop
+
+
+class WorkerGroup:
+    """The leader of one gang. It touches no tensor and loads no torch: its ranks are child actors."""
+
+    async def __init__(self, config: ClusterConfig) -> None:  # type: ignore[misc]  # Serve awaits it
+        """Returns when the ranks are warm: only then does Serve send sessions here."""
+        self._config = config
+        self._group = uuid.uuid4().hex[:8]
+        self._directory = DirectoryClient(config)
+        self._gang = Gang(config)
+        self._turn = asyncio.Lock()
+        self._loops: dict[str, SessionLoop] = {}
+        await self._gang.warm()
+        self._beating = asyncio.ensure_future(self._beat())
+
+    async def play(self, session: str) -> None:
+        """Own the session until it ends, another group takes it, or a rank dies, which raises WorkerLost.
+
+        Raises Overloaded when the group has no room.
+        """
+        if len(self._loops) >= self._config.sessions_per_group and session not in self._loops:
+            raise Overloaded(f"worker group {self._group} has its {len(self._loops)} sessions", hint="Try again later.")
+        loop = SessionLoop(session, group=self._group, config=self._config, ranks=self._gang, turn=self._turn)
+        self._loops[session] = loop
+        try:
+            await loop.run()
+        finally:
+            if self._loops.get(session) is loop:
+                del self._loops[session]
+
+    async def pids(self) -> tuple[int, int]:
+        """Process ids of the leader and of rank 0, for tests that kill them."""
+        return os.getpid(), await self._gang.warm()
+
+    async def _beat(self) -> None:
+        while True:
+            # A loop that waits for its first epoch is no owner yet.
+            epochs = {session: loop.epoch for session, loop in self._loops.items() if loop.epoch > 0}
+            beat = GroupBeat(group=self._group, capacity=self._config.sessions_per_group, epochs=epochs)
+            await self._directory.beat(beat)
+            await asyncio.sleep(self._config.beat_s)
+
+
+def groups_app(config: ClusterConfig) -> Application:
+    """The Serve application of the worker groups."""
+    deployment = serve.deployment(
+        WorkerGroup,
+        name="groups",
+        num_replicas=config.groups,
+        # Room for a session that comes back while its old call still ends.
+        max_ongoing_requests=2 * config.sessions_per_group + 1,
+        ray_actor_options={"num_cpus": LEADER_CPUS},
+        placement_group_bundles=gang_bundles(config),
+        placement_group_strategy="STRICT_PACK",
+        health_check_period_s=config.health_check_s,
+        graceful_shutdown_timeout_s=config.shutdown_s,
+        graceful_shutdown_wait_loop_s=0.1,
+    )
+    return deployment.bind(config)

@@ -1,0 +1,226 @@
+"""What the processes of the service tell each other. Values only; importable without torch and Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES, Array, ClipInputs, Float32, Int64, WorldState
+from .controls import ControlState, Event
+
+
+class Phase(Enum):
+    """What a session is doing."""
+
+    QUEUED = "queued"
+    PLAYING = "playing"
+    RECOVERING = "recovering"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SessionSpec:
+    """What a world starts from."""
+
+    session: str
+    preset: str
+    image: npt.NDArray[np.uint8]
+    """(H, W, 3) RGB at the preset's size."""
+    prompt: str
+    seed: int
+    viewpoint: str
+    """'first_person' or 'third_person'."""
+    token_hash: str
+    """SHA-256 of the player's token, in hex: the token itself is kept nowhere."""
+
+    @property
+    def record(self) -> SessionRecord:
+        """The spec without its image, before the first owner."""
+        return SessionRecord(
+            session=self.session,
+            preset=self.preset,
+            prompt=self.prompt,
+            seed=self.seed,
+            viewpoint=self.viewpoint,
+            token_hash=self.token_hash,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionRecord:
+    """What the directory has to know of a session, and the store keeps."""
+
+    session: str
+    preset: str
+    prompt: str
+    seed: int
+    viewpoint: str
+    token_hash: str
+    epoch: int = 0
+    """Owners so far."""
+    last_event_id: int = 0
+    """The newest event that a committed chunk has taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionInfo:
+    """A session, as the directory sees it."""
+
+    session: str
+    preset: str
+    prompt: str
+    seed: int
+    viewpoint: str
+    phase: Phase
+    group: str | None
+    """The worker group that owns it."""
+    epoch: int
+    """Counts owners."""
+    has_player: bool
+    last_event_id: int = 0
+    """The newest event that a committed chunk has taken."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupBeat:
+    """A worker group's sign of life."""
+
+    group: str
+    capacity: int
+    """Sessions it admits."""
+    epochs: dict[str, int]
+    """Session → epoch, of the sessions that it owns."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterHealth:
+    """Whether sessions can be admitted."""
+
+    groups: int
+    """Worker groups that are warm and alive."""
+    capacity: int
+    """Sessions they admit together."""
+    sessions: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StageTimes:
+    """Seconds that the stages of one chunk took. Decode and encode count one piece."""
+
+    queue_s: float = 0.0
+    """Waiting for the worker group's other sessions."""
+    plan_s: float = 0.0
+    retrieve_s: float = 0.0
+    steps_s: tuple[float, ...] = ()
+    commit_s: float = 0.0
+    decode_s: float = 0.0
+    encode_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ChunkNotice:
+    """What is known of a chunk's F frames besides their pixels. It is committed with the latents."""
+
+    session: str
+    branch: int
+    chunk: int
+    first_frame_id: int
+    keyboard: Float32
+    """(F, 6) what the world was told for each frame."""
+    mouse: Float32
+    """(F, 2)"""
+    client_times_us: Int64
+    """(F,) time stamp of the newest event that shaped each frame; 0 if none."""
+    applied: tuple[tuple[int, int], ...]
+    """(event id, id of the first frame it shaped)."""
+    stages: StageTimes
+    """Without decode and encode."""
+    controls: ControlState
+    """What the next plan starts from."""
+
+    @property
+    def frames(self) -> int:
+        """F."""
+        return len(self.keyboard)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ChunkCommit:
+    """A new chunk, on its way into the store."""
+
+    epoch: int
+    notice: ChunkNotice
+    clip: ClipInputs
+    """What it was made from."""
+    latents: Array
+    """(C, n, h, w)"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CommittedChunk:
+    """A chunk that has happened."""
+
+    notice: ChunkNotice
+    latents: Array
+    """(C, n, h, w) the chunk's new latents."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SavedWorld:
+    """Where a session's next owner goes on."""
+
+    spec: SessionSpec
+    state: WorldState
+    next_frame_id: int
+    controls: ControlState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class InputBatch:
+    """What a player sent and no chunk has taken yet."""
+
+    is_due: bool
+    """Whether the next chunk is to be planned now; else there is no player, or enough to play."""
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FramePacket:
+    """One encoded frame."""
+
+    frame_id: int
+    branch: int
+    chunk: int
+    frame: int
+    """Within the chunk."""
+    data: bytes
+    """JPEG."""
+    client_time_us: int
+    keys: tuple[bool, bool, bool, bool]
+    """Forward, back, left, right: what the world was told for this frame."""
+    camera_pitch: float
+    camera_yaw: float
+    stages: StageTimes | None = None
+    """On the first frame of each piece."""
+    applied: tuple[tuple[int, int], ...] | None = None
+    """On the first frame of each chunk: (event id, id of the first frame it shaped)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a session is."""
+
+    phase: Phase
+    branch: int = 0
+    chunk: int = 0
+    """The chunk that is being made."""
+    step: int = 0
+    num_steps: int = 0
+
+
+def chunk_frames(chunk: int) -> int:
+    """How many frames chunk number `chunk` adds to its world."""
+    return FIRST_CLIP_FRAMES if chunk == 0 else NEW_FRAMES

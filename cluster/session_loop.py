@@ -1,0 +1,177 @@
+"""One session's life on its worker group: collect inputs, plan, retrieve, denoise, commit, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any, Protocol
+
+from ray import serve
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import RayServeException
+
+from ..errors import ServiceError, SessionEnded, SessionUnknown, StaleEpoch
+from ..model.clip import ClipInputs, MemoryQuery, MemoryView, advance, plan_clip
+from .clients import DirectoryClient, GatewayClient, StoreClient
+from .config import ClusterConfig
+from .controls import ChunkControls, ControlState, plan_controls
+from .engine import ChunkJob, ChunkResult
+from .messages import ChunkCommit, ChunkNotice, Phase, Progress, SavedWorld, StageTimes
+
+log = logging.getLogger(__name__)
+
+FOLLOW_AGAIN_S = 0.1
+
+
+class Denoiser(Protocol):
+    """What a worker group's ranks do for a session."""
+
+    async def step(self, job: ChunkJob) -> ChunkResult: ...
+
+
+class SessionLoop:
+    """Owns one session under one epoch. Holds nothing that the store does not: a new loop goes on from the last commit.
+
+    A chunk is denoised while the one before it is decoded: a decoder follows the store's commits by itself.
+    """
+
+    def __init__(self, session: str, *, group: str, config: ClusterConfig, ranks: Denoiser, turn: asyncio.Lock) -> None:
+        """`turn` is shared by the group's sessions. It is handed on in order of asking, and a session asks once a
+        chunk: so each of them gets every n-th turn."""
+        self.session = session
+        self.epoch = 0
+        self._group = group
+        self._config = config
+        self._ranks = ranks
+        self._turn = turn
+        self._store = StoreClient(config)
+        self._directory = DirectoryClient(config)
+        self._gateway = GatewayClient(config)
+
+    async def run(self) -> None:
+        """Returns when the session has ended or another group owns it. Raises WorkerLost when a rank died."""
+        try:
+            self.epoch = await self._directory.claim(self.session, self._group)
+            await _until_first(self._make_chunks(), self._keep_streaming())
+        except (SessionEnded, SessionUnknown, StaleEpoch) as end:
+            log.info("session %s leaves group %s: %s", self.session, self._group, end.message)
+
+    async def _make_chunks(self) -> None:
+        world = await self._store.load(self.session)
+        while True:
+            batch = await self._gateway.collect(
+                self.session,
+                epoch=self.epoch,
+                after_event=world.controls.last_event_id,
+                next_frame_id=world.next_frame_id,
+            )
+            if batch.is_due:
+                controls, controls_after = plan_controls(
+                    world.controls,
+                    batch.events,
+                    frames=world.state.num_new_frames,
+                    frame_rate=self._config.preset.video.frame_rate,
+                )
+                world = await self._make_chunk(world, controls, controls_after)
+
+    async def _make_chunk(self, world: SavedWorld, controls: ChunkControls, after: ControlState) -> SavedWorld:
+        """Plan, retrieve, denoise and commit one chunk. Returns the world after it."""
+        await self._report(world, step=0)
+        started = time.perf_counter()
+        clip, retrieve_s = await self._plan(world, controls)
+        planned = time.perf_counter()
+        async with self._turn:
+            turned = time.perf_counter()
+            result = await self._ranks.step(ChunkJob(session=self.session, epoch=self.epoch, clip=clip))
+        stages = StageTimes(
+            queue_s=turned - planned,
+            plan_s=planned - started - retrieve_s,
+            retrieve_s=retrieve_s,
+            steps_s=tuple(taken for stage, taken in result.timings.items() if stage.startswith("step")),
+        )
+        notice = ChunkNotice(
+            session=self.session,
+            branch=clip.branch,
+            chunk=clip.chunk,
+            first_frame_id=world.next_frame_id,
+            keyboard=controls.keyboard,
+            mouse=controls.mouse,
+            client_times_us=controls.client_times_us,
+            applied=tuple((event, world.next_frame_id + frame) for event, frame in controls.applied),
+            stages=stages,
+            controls=after,
+        )
+        commit = ChunkCommit(epoch=self.epoch, notice=notice, clip=clip, latents=result.latents)
+        await self._store.commit(commit)
+        await self._report(world, step=self._config.preset.sampling.steps)
+        return replace(
+            world,
+            state=advance(world.state, clip, result.latents),
+            next_frame_id=world.next_frame_id + notice.frames,
+            controls=after,
+        )
+
+    async def _plan(self, world: SavedWorld, controls: ChunkControls) -> tuple[ClipInputs, float]:
+        """The next clip, and the seconds that retrieval took of the time."""
+        loop = asyncio.get_running_loop()
+        retrieve_s = 0.0
+
+        def retrieve(query: MemoryQuery) -> MemoryView:
+            nonlocal retrieve_s
+            started = time.perf_counter()
+            view = asyncio.run_coroutine_threadsafe(self._store.retrieve(self.session, query), loop).result()
+            retrieve_s = time.perf_counter() - started
+            return view
+
+        def plan() -> ClipInputs:
+            return plan_clip(
+                world.state,
+                controls.keyboard,
+                controls.mouse,
+                prompt=world.spec.prompt,
+                viewpoint=world.spec.viewpoint,
+                image=world.spec.image,
+                retrieve=retrieve,
+            )
+
+        return await asyncio.to_thread(plan), retrieve_s
+
+    async def _report(self, world: SavedWorld, *, step: int) -> None:
+        progress = Progress(
+            phase=Phase.PLAYING,
+            branch=world.state.branch,
+            chunk=world.state.chunk,
+            step=step,
+            num_steps=self._config.preset.sampling.steps,
+        )
+        await self._gateway.report(self.session, progress)
+
+    async def _keep_streaming(self) -> None:
+        """Have some decoder replica follow the session; another one when it is lost."""
+        decoders = serve.get_app_handle(self._config.decoders_app)
+        while True:
+            response = decoders.follow.remote(self.session, self.epoch)
+            try:
+                await response
+            except asyncio.CancelledError:
+                response.cancel()
+                raise
+            except (RayActorError, RayServeException, ServiceError) as error:
+                log.warning("session %s needs another decoder: %s", self.session, type(error).__name__)
+                await asyncio.sleep(FOLLOW_AGAIN_S)
+
+
+async def _until_first(*jobs: Coroutine[Any, Any, None]) -> None:
+    """Run all until one returns or raises; cancel the others, and return or raise likewise."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
