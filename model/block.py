@@ -133,7 +133,7 @@ class TransformerBlock(nn.Module):
         else:
             assert shared.camera is not None, "neither camera terms nor the embedding were prepared"
             scale, shift = self.camera_terms(shared.camera)
-        return torch.addcmul(x + shift, x, scale.float())
+        return torch.addcmul(x + shift, x, scale)
 
     def _attend_text(self, x: Tensor, own: BlockConditioning) -> Tensor:
         normed: Tensor = self.norm3(x)

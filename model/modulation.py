@@ -44,7 +44,7 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor, segments: tuple[int, ...],
 
 def add_gated(x: Tensor, update: Tensor, gate: Tensor, segments: tuple[int, ...]) -> Tensor:
     """x + gate·update; x and update (B, N, D), gate (B or 1, S, D)."""
-    return _by_segment(torch.addcmul, (x, update.float()), (gate,), segments)
+    return _by_segment(torch.addcmul, (x, update), (gate,), segments)
 
 
 def skip_tokens(segments: tuple[int, ...], count: int) -> tuple[int, tuple[int, ...]]:

@@ -93,10 +93,9 @@ class TransformerConfig:
         """
         require_equal(raw, _SUPPORTED, where="config")
         values = read_fields(cls, raw, where="config", known=_SUPPORTED)
-        action = values.pop("action_config", None)
-        if action is not None:
-            action = ActionConfig.from_dict(action)
-        return cls(**values, action_config=action)
+        # An expert without actions has none, null or an empty object.
+        action = values.pop("action_config", None) or None
+        return cls(**values, action_config=None if action is None else ActionConfig.from_dict(action))
 
     def to_dict(self) -> dict[str, Any]:
         """The config.json that `from_dict` reads back to an equal config."""

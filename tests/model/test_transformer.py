@@ -257,10 +257,25 @@ def test_a_model_without_actions_ignores_them() -> None:
 def test_gradients_reach_every_parameter_that_is_used(camera_cache: bool) -> None:
     model = WorldTransformer(CONFIG)
     init_weights(model, seed=1)
-    random_clip().velocity(model, camera_cache=camera_cache).square().sum().backward()
+    torch.autograd.backward(random_clip().velocity(model, camera_cache=camera_cache).square().sum())
     without = {name for name, parameter in model.named_parameters() if parameter.grad is None}
     assert without == {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     assert all(name.endswith(("attn_q_norm.weight", "attn_k_norm.weight")) for name in without)
+
+
+def test_a_bfloat16_model_has_gradients_in_its_own_dtype() -> None:
+    model = WorldTransformer(CONFIG)
+    init_weights(model, seed=1)
+    torch.autograd.backward(random_clip().velocity(model).square().sum())
+    exact = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model = model.to(torch.bfloat16)
+    model.zero_grad()
+    torch.autograd.backward(random_clip().velocity(model).square().sum())
+    for name in ("blocks.0.self_attn.q.weight", "blocks.1.cam_scale_layer.weight", "blocks.0.modulation"):
+        grad, expected = model.get_parameter(name).grad, exact[name]
+        assert grad is not None and expected is not None
+        assert grad.dtype == torch.bfloat16
+        assert relative_error(grad, expected) < 0.1
 
 
 def test_autocast_keeps_timesteps_in_float32(small: WorldTransformer) -> None:
