@@ -93,7 +93,7 @@ class _Chunks:
 
 def decoders_app(config: ClusterConfig) -> Application:
     """The Serve application of the decoders."""
-    deployment = serve.deployment(
+    deployment: Any = serve.deployment(
         DecoderReplica,
         name="decoders",
         num_replicas=config.decoders,
@@ -103,4 +103,5 @@ def decoders_app(config: ClusterConfig) -> Application:
         graceful_shutdown_timeout_s=config.shutdown_s,
         graceful_shutdown_wait_loop_s=0.1,
     )
-    return deployment.bind(config)
+    application: Application = deployment.bind(config)
+    return application

@@ -165,7 +165,7 @@ class Directory:
 
     async def _play_once(self, entry: _Entry) -> None:
         groups = serve.get_app_handle(self._config.groups_app)
-        response = groups.play.remote(entry.record.session)
+        response: Any = groups.play.remote(entry.record.session)
         try:
             await response
         except asyncio.CancelledError:

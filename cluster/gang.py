@@ -17,6 +17,8 @@ from .engine import ChunkJob, ChunkResult
 from .engines import make_engine
 from .threads import set_torch_threads
 
+LEADER_CPUS = 0.1
+RANK_CPUS = 0.5
 RANK_BUNDLE = 1
 """Bundle 0 of the placement group is the leader's."""
 
@@ -74,16 +76,16 @@ class Gang:
         return WorkerLost("a rank of the worker group has died", hint="The group restarts; the world goes on.")
 
     def _start(self) -> Any:
-        config = self._config
-        placement = PlacementGroupSchedulingStrategy(
-            placement_group=get_current_placement_group(), placement_group_bundle_index=RANK_BUNDLE
+        group = get_current_placement_group()
+        assert group is not None, "a gang runs in its leader's placement group"
+        remote: Any = ray.remote(Rank)
+        actor = remote.options(
+            scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=RANK_BUNDLE),
+            num_cpus=RANK_CPUS,
+            num_gpus=self._config.rank_gpus if self._config.uses_gpus else 0,
+            max_restarts=0,
         )
-        options = {"num_cpus": RANK_CPUS, "num_gpus": config.rank_gpus if config.uses_gpus else 0}
-        return ray.remote(Rank).options(scheduling_strategy=placement, max_restarts=0, **options).remote(config)
-
-
-LEADER_CPUS = 0.1
-RANK_CPUS = 0.5
+        return actor.remote(self._config)
 
 
 def gang_bundles(config: ClusterConfig) -> list[dict[str, float]]:

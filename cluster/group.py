@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from typing import Any
 
 from ray import serve
 from ray.serve import Application
@@ -61,7 +62,7 @@ class WorkerGroup:
 
 def groups_app(config: ClusterConfig) -> Application:
     """The Serve application of the worker groups."""
-    deployment = serve.deployment(
+    deployment: Any = serve.deployment(
         WorkerGroup,
         name="groups",
         num_replicas=config.groups,
@@ -74,4 +75,5 @@ def groups_app(config: ClusterConfig) -> Application:
         graceful_shutdown_timeout_s=config.shutdown_s,
         graceful_shutdown_wait_loop_s=0.1,
     )
-    return deployment.bind(config)
+    application: Application = deployment.bind(config)
+    return application

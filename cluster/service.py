@@ -13,23 +13,24 @@ from .directory import Directory
 from .group import groups_app
 from .store import StoreActor
 
+MAX_CALLS = 10_000
+"""Calls that an actor may have open at once; most of them wait for something to happen."""
+
 
 def start_actor(kind: type, name: str, config: ClusterConfig, *args: Any) -> Any:
     """A named actor that restarts by itself and lives as long as the process that starts it. Returns its handle."""
-    actor = ray.remote(kind).options(  # type: ignore[call-overload]
-        name=name, namespace=config.name, num_cpus=0, max_restarts=-1, max_concurrency=10_000
-    )
+    remote: Any = ray.remote(kind)
+    actor = remote.options(name=name, namespace=config.name, num_cpus=0, max_restarts=-1, max_concurrency=MAX_CALLS)
     return actor.remote(config, *args)
 
 
-def start_cluster(config: ClusterConfig) -> list[Any]:
-    """Start store, directory and the Serve applications, and do not wait for them. Returns the actors' handles."""
-    actors = [start_actor(StoreActor, STORE, config), start_actor(Directory, DIRECTORY, config)]
-    return actors
+def start_actors(config: ClusterConfig) -> dict[str, Any]:
+    """Start the memory store and the directory. Returns their handles by name."""
+    return {STORE: start_actor(StoreActor, STORE, config), DIRECTORY: start_actor(Directory, DIRECTORY, config)}
 
 
-def serve_targets(config: ClusterConfig) -> list[RunTarget]:
-    """The Serve applications of the cluster side; none has a route."""
+def cluster_targets(config: ClusterConfig) -> list[RunTarget]:
+    """The Serve applications of worker groups and decoders. HTTP does not reach them."""
     return [
         RunTarget(target=groups_app(config), name=config.groups_app, route_prefix=None),
         RunTarget(target=decoders_app(config), name=config.decoders_app, route_prefix=None),

@@ -153,7 +153,7 @@ class SessionLoop:
         """Have some decoder replica follow the session; another one when it is lost."""
         decoders = serve.get_app_handle(self._config.decoders_app)
         while True:
-            response = decoders.follow.remote(self.session, self.epoch)
+            response: Any = decoders.follow.remote(self.session, self.epoch)
             try:
                 await response
             except asyncio.CancelledError:

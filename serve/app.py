@@ -114,7 +114,8 @@ def http_app(config: ClusterConfig, *, stream_port: int) -> Application:
     class Http:
         """Serve builds the app in each replica."""
 
-    deployment = ray_serve.deployment(
+    deployment: Any = ray_serve.deployment(
         Http, name="http", ray_actor_options={"num_cpus": 0.1}, graceful_shutdown_timeout_s=config.shutdown_s
     )
-    return deployment.bind()
+    application: Application = deployment.bind()
+    return application
