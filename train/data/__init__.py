@@ -1,1 +1,1 @@
-"""Data engine: video–pose–action–prompt quadruplets from rendered worlds, a game, recorded video and engine captures."""
+"""Data engine: video–pose–action–prompt quadruplets from rendered worlds, a game, recordings and captures."""

@@ -35,7 +35,7 @@ _TIMES: Final = {
     "morning": ((0.16, 0.28, 0.52), (0.85, 0.66, 0.46), (1.15, 0.86, 0.56), (0.28, 0.30, 0.38), (16, 28), 0.0, 0.15),
     "sunset": ((0.14, 0.10, 0.30), (0.95, 0.36, 0.14), (1.20, 0.52, 0.22), (0.24, 0.19, 0.28), (8, 16), 0.05, 0.5),
     "dusk": ((0.03, 0.05, 0.17), (0.30, 0.16, 0.30), (0.30, 0.22, 0.34), (0.13, 0.13, 0.22), (10, 22), 0.6, 0.9),
-    "night": ((0.005, 0.01, 0.035), (0.03, 0.05, 0.11), (0.16, 0.20, 0.30), (0.05, 0.06, 0.10), (30, 55), 1.0, 1.1),
+    "night": ((0.005, 0.01, 0.035), (0.03, 0.05, 0.11), (0.22, 0.27, 0.40), (0.09, 0.10, 0.16), (30, 55), 1.0, 1.1),
 }
 
 
@@ -65,7 +65,7 @@ def outdoor_air(bp: Blueprint, *, fog_m: float) -> str:
         clouds={"clear": 0.25, "cloudy": 0.85, "foggy": 0.0}[weather],
         cloud_color=0.35 * haze + 0.65 * np.minimum(np.asarray(sun) + np.asarray(ambient), 1.0),
         ridge_color=0.55 * haze + 0.25 * np.asarray(zenith) + 0.02,
-        ridge=_ridge(rng, rng.uniform(0.03, 0.13)),
+        ridge=_ridge(rng, rng.uniform(0.04, 0.24)),
         glow=glow,
     )
     bp.attributes.time, bp.attributes.weather = time, weather

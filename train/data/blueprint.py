@@ -29,8 +29,8 @@ OPEN_SKY: Final = 1000.0
 SOLID: Final = 100.0
 """Height of walls that reach the ceiling, whatever it is."""
 MAX_MATERIALS: Final = 64
-MAX_SOLIDS: Final = 72
-MAX_LAMPS: Final = 24
+MAX_SOLIDS: Final = 96
+MAX_LAMPS: Final = 40
 
 Float = npt.NDArray[np.float32]
 
@@ -61,7 +61,7 @@ class Blueprint:
         self.ceiling = np.full((GRID, GRID), OPEN_SKY, np.float32)
         self.floor = np.zeros((GRID, GRID), np.int16)
         self.wall = np.zeros((GRID, GRID), np.int16)
-        self.roof = np.zeros((GRID, GRID), np.int16)
+        self.overhead = np.zeros((GRID, GRID), np.int16)
         self.decal = np.zeros((GRID, GRID), np.int16)
         self.decal_material = np.zeros((GRID, GRID), np.int16)
         self.reserved = np.zeros((GRID, GRID), bool)

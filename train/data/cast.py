@@ -21,7 +21,7 @@ from .blueprint import CELL, EYE, GRID, SPAN
 
 FAR: Final = 1.0e4
 """Metres that stand for never."""
-NEAR_SOLIDS: Final = 28
+NEAR_SOLIDS: Final = 36
 """Solids considered in a frame."""
 SLOTS: Final = 4
 """Solids considered in a column."""
@@ -205,7 +205,7 @@ def near_solids(rays: Rays, solids: Tensor) -> NearSolids:
     ahead = offset[..., 0] * heading.cos()[:, None] + offset[..., 1] * heading.sin()[:, None]
     distance = offset.norm(dim=-1) - solids[..., 7]
     behind = ahead < -solids[..., 7] - 3.0
-    _, index = torch.topk(distance + FAR * behind, NEAR_SOLIDS, dim=1, largest=False)
+    _, index = torch.topk(torch.where(behind, FAR, distance), NEAR_SOLIDS, dim=1, largest=False)
     rows = torch.gather(solids, 1, index[..., None].expand(-1, -1, solids.shape[-1]))
     offset = rows[..., :2] - rays.origin[:, None, :2]
     dx, dy = rays.azimuths.cos()[..., None], rays.azimuths.sin()[..., None]
@@ -213,7 +213,7 @@ def near_solids(rays: Rays, solids: Tensor) -> NearSolids:
     aside = (offset[:, None, :, 1] * dx - offset[:, None, :, 0] * dy).abs()
     reach = rows[:, None, :, 7] * 1.02 + 0.004 * along.abs()
     missed = (aside > reach) | (along < -reach)
-    _, slots = torch.topk(along - reach + FAR * missed, SLOTS, dim=-1, largest=False)
+    _, slots = torch.topk(torch.where(missed, FAR, along - reach), SLOTS, dim=-1, largest=False)
     return NearSolids(rows=rows, index=index, slots=slots.flatten(0, 1))
 
 

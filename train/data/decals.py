@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-Grid = npt.NDArray[np.float32]
+Grid = npt.NDArray[np.floating[Any]]
 Layers = tuple[Grid, Grid, Grid, Grid]
 
 _EDGE: Final = 0.02
 
 
-def _inside(distance: npt.NDArray[np.floating]) -> Grid:
+def _inside(distance: Grid) -> Grid:
     """1 where the signed distance is negative, with a soft edge."""
-    return np.clip(0.5 - distance / _EDGE, 0.0, 1.0).astype(np.float32)
+    inside: Grid = np.clip(0.5 - distance / _EDGE, 0.0, 1.0).astype(np.float32)
+    return inside
 
 
 def _box(u: Grid, v: Grid, u0: float, u1: float, v0: float, v1: float) -> Grid:

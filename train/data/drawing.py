@@ -20,7 +20,7 @@ _PLANS: Final[dict[str, Callable[[Blueprint], None]]] = {
     "hall": interiors.hall,
 }
 
-CELL_FIELDS: Final = ("height", "ceiling", "wall", "floor", "roof", "decal", "decal_material")
+CELL_FIELDS: Final = ("height", "ceiling", "wall", "floor", "overhead", "decal", "decal_material")
 MATERIAL_WIDTH: Final = 9
 SOLID_WIDTH: Final = 9
 LIGHT_WIDTH: Final = 5

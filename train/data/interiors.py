@@ -64,10 +64,7 @@ def surface(
     name = str(bp.rng.choice(names))
     pattern, period = table[name]
     second = {"brick": "cream", "checkered": "white", "tiled": "cream", "striped": "white", "marble": "white"}.get(name)
-    if second is None or second == color:
-        mate = shade(color, 0.45)
-    else:
-        mate = linear(second)
+    mate = shade(color, 0.45) if second is None or second == color else linear(second)
     return bp.material(pattern, color, mate, period), f"{color} {name}"
 
 
@@ -166,17 +163,17 @@ def _furnish(bp: Blueprint, room: Room, height: float, accent: int, crate: int, 
         _note(bp, "a carpet")
     elif filling == "crates":
         for _ in range(4):
-            ix, iy = rng.integers(room.x0, room.x1), rng.integers(room.y0, room.y1)
+            ix, iy = int(rng.integers(room.x0, room.x1)), int(rng.integers(room.y0, room.y1))
             if not bp.reserved[ix, iy] and bp.height[ix, iy] == 0:
                 bp.height[ix, iy] = rng.choice((0.8, 1.25, 1.25, 2.2))
-                bp.wall[ix, iy] = bp.roof[ix, iy] = crate
+                bp.wall[ix, iy] = crate
         _note(bp, "wooden crates")
     elif filling == "dais":
         ix, iy = room.middle
         block = (slice(ix, ix + 1), slice(iy, iy + 1))
         if not bp.reserved[block].any():
             bp.height[block] = 0.5
-            bp.wall[block] = bp.roof[block] = accent
+            bp.wall[block] = accent
             bp.reserved[block] = True
 
 
@@ -224,7 +221,7 @@ def dungeon(bp: Blueprint) -> None:
     bp.height[:] = SOLID
     bp.ceiling[:] = low = float(rng.uniform(2.5, 2.9))
     bp.wall[:], bp.floor[:] = stone, passage
-    bp.roof[:] = bp.material(Pattern.BLOCKS, shade(colors[0], 0.5), shade(colors[0], 0.25), 4.0)
+    bp.overhead[:] = bp.material(Pattern.BLOCKS, shade(colors[0], 0.5), shade(colors[0], 0.25), 4.0)
     rooms = _rooms(bp, int(rng.integers(7, 11)), 5, 10)
     heights = rng.uniform(3.0, 4.6, len(rooms))
     skins = [
@@ -261,28 +258,17 @@ def dungeon(bp: Blueprint) -> None:
     )
 
 
-def _bays(bp: Blueprint, halls: list[Room], wall: int, ceiling: float) -> None:
-    """Opens big rooms and wide doorways between neighbours."""
-    for hall in halls:
-        bp.height[hall.cells] = 0
-        bp.ceiling[hall.cells] = ceiling
-        bp.wall[hall.with_walls] = wall
-
-
 def _split(bp: Blueprint) -> list[Room]:
-    """Two to four halls that fill the plan but for walls, by one cut each way."""
+    """Four to nine halls that fill the plan but for walls: strips along x, each cut along y on its own."""
     low, high = 3, GRID - 3
-    cut_x, cut_y = (int(value) for value in bp.rng.integers(18, GRID - 18, 2))
-    left, right = (low, cut_x - 1), (cut_x + 1, high)
-    front, back = (low, cut_y - 1), (cut_y + 1, high)
-    plan = str(bp.rng.choice(("two", "three", "four")))
-    if plan == "two":
-        spans = [(left, (low, high)), (right, (low, high))]
-    elif plan == "three":
-        spans = [(left, (low, high)), (right, front), (right, back)]
-    else:
-        spans = [(left, front), (left, back), (right, front), (right, back)]
-    return [Room(x0=x[0], x1=x[1], y0=y[0], y1=y[1]) for x, y in spans]
+
+    def spans() -> list[tuple[int, int]]:
+        parts = int(bp.rng.integers(2, 4))
+        even = np.linspace(low, high, parts + 1)
+        cuts = [int(cut + bp.rng.integers(-4, 5)) for cut in even[1:-1]]
+        return list(zip([low, *(cut + 1 for cut in cuts)], [*(cut - 1 for cut in cuts), high], strict=True))
+
+    return [Room(x0=x[0], x1=x[1], y0=y[0], y1=y[1]) for x in spans() for y in spans()]
 
 
 def _doorways(bp: Blueprint, halls: list[Room], floor: int) -> None:
@@ -302,83 +288,96 @@ def _doorways(bp: Blueprint, halls: list[Room], floor: int) -> None:
 
 
 def _colonnade(bp: Blueprint, hall: Room, ceiling: float, material: int, *, square: bool) -> None:
-    """Pillars in rows, some cells off the walls; square ones are cells, round ones solids."""
+    """Two rows of pillars, some cells off the walls; square ones are cells, round ones solids."""
     step = int(bp.rng.integers(4, 6))
-    for ix in range(hall.x0 + 3, hall.x1 - 3, step):
-        for iy in (hall.y0 + 3, hall.y1 - 4):
-            if bp.reserved[ix, iy] or (not square and not bp.has_room(3)):
+    for ix in range(hall.x0 + 2, hall.x1 - 2, step):
+        for iy in (hall.y0 + 2, hall.y1 - 3):
+            if bp.reserved[ix, iy] or bp.height[ix, iy] or (not square and not bp.has_room(2)):
                 continue
             if square:
                 bp.height[ix, iy] = SOLID
                 bp.wall[ix, iy] = material
             else:
-                bp.solid(center(ix), center(iy), 0, 0.4, 0.62, 0.62, material)
-                bp.solid(center(ix), center(iy), 0.4, ceiling, 0.45, 0.42, material)
-                bp.solid(center(ix), center(iy), ceiling - 0.6, ceiling, 0.45, 0.75, material)
+                bp.solid(center(ix), center(iy), 0, 0.4, 0.55, 0.55, material)
+                bp.solid(center(ix), center(iy), 0.4, ceiling, 0.38, 0.42, material)
 
 
-def _chandeliers(bp: Blueprint, hall: Room, ceiling: float, material: int, color: str) -> None:
-    for fx in (0.25, 0.75):
-        for fy in (0.25, 0.75):
-            x = (hall.x0 + fx * (hall.x1 - hall.x0)) * CELL
-            y = (hall.y0 + fy * (hall.y1 - hall.y0)) * CELL
-            if bp.has_room(1):
-                bp.ball(x, y, ceiling - 1.3, 0.55, 0.5, material)
-            bp.lamp(x, y, ceiling - 1.8, color, 9.0)
+def _chandelier(bp: Blueprint, hall: Room, ceiling: float, material: int, color: str) -> None:
+    x, y = ((low + high) / 2 * CELL for low, high in ((hall.x0, hall.x1), (hall.y0, hall.y1)))
+    if bp.has_room(1):
+        bp.ball(x, y, ceiling - 0.9, 0.5, 0.4, material)
+    for dx, dy in ((-0.25, -0.25), (0.25, 0.25), (-0.25, 0.25), (0.25, -0.25)):
+        bp.lamp(x + dx * (hall.x1 - hall.x0), y + dy * (hall.y1 - hall.y0), ceiling - 1.4, color, 7.0)
+
+
+def _line(bp: Blueprint, halls: list[Room], ceiling: float) -> None:
+    """Opens the halls, each with one of four walls and one of four floors."""
+    walls = [
+        surface(bp, WALL_PATTERNS, color, ("plaster", "panelled", "marble", "striped", "stone"))
+        for color in pick_colors(bp, WALLS, 4)
+    ]
+    floors = [
+        surface(bp, FLOOR_PATTERNS, color, ("checkered", "tiled", "marble", "wooden"))
+        for color in pick_colors(bp, WALLS, 4)
+    ]
+    first = int(bp.rng.integers(4))
+    for index, room in enumerate(halls):
+        bp.wall[room.with_walls] = walls[index % 4][0]
+        bp.height[room.cells] = 0
+        bp.ceiling[room.cells] = ceiling + 0.5 * (index % 3)
+        bp.floor[room.cells] = floors[(index + first) % 4][0]
+    bp.attributes.walls += [phrase + " walls" for _, phrase in walls]
+    bp.attributes.floors += [phrase + " floor" for _, phrase in floors]
 
 
 def hall(bp: Blueprint) -> None:
-    """Large bright rooms with colonnades, carpets, pictures and exhibits."""
+    """Bright rooms with colonnades, carpets, pictures and exhibits."""
     rng = bp.rng
-    ceiling = float(rng.uniform(4.5, 7.5))
-    colors = pick_colors(bp, WALLS, 4)
+    ceiling = float(rng.uniform(3.4, 5.0))
     halls = _split(bp)
     bp.height[:] = SOLID
     bp.ceiling[:] = ceiling
-    bp.roof[:] = bp.material(Pattern.PANELS, str(rng.choice(("cream", "white", "tan", "brown"))), "gold", 5.0)
-    for index, room in enumerate(halls):
-        wall, phrase = surface(bp, WALL_PATTERNS, colors[index], ("plaster", "panelled", "marble", "striped", "stone"))
-        _bays(bp, [room], wall, ceiling)
-        floor, under = surface(bp, FLOOR_PATTERNS, str(rng.choice(WALLS)), ("checkered", "tiled", "marble", "wooden"))
-        bp.floor[room.cells] = floor
-        bp.attributes.walls.append(phrase + " walls")
-        bp.attributes.floors.append(under + " floor")
-    carpet = bp.material(Pattern.CARPET, str(rng.choice(VIVID)), "gold", 3.75)
+    bp.overhead[:] = bp.material(Pattern.PANELS, str(rng.choice(("cream", "white", "tan", "brown"))), "gold", 4.0)
+    _line(bp, halls, ceiling)
+    carpet = bp.material(Pattern.CARPET, str(rng.choice(VIVID)), "gold", 3.0)
     _doorways(bp, halls, carpet)
-    pillar = bp.material(
-        Pattern(int(rng.choice((Pattern.MARBLE, Pattern.PLAIN, Pattern.RINGS)))), str(rng.choice(WALLS)), "white", 2.5
-    )
+    for room in halls:
+        mid_x, mid_y = room.middle
+        across = (slice(mid_x - 1, mid_x + 2), room.cells[1])
+        along = (room.cells[0], slice(mid_y - 1, mid_y + 2))
+        bp.floor[across if rng.random() < 0.5 else along] = carpet
+    scatter_landmarks(bp, _all_but("tower", "lantern"), 9, (0.65, 0.95), 1)
+    pattern = Pattern(int(rng.choice((Pattern.MARBLE, Pattern.PLAIN, Pattern.RINGS))))
+    pillar = bp.material(pattern, str(rng.choice(WALLS)), "white", 2.5)
     glow = bp.material(Pattern.PLAIN, "cream", "white", 2.0, glow=1.5)
     lamp = str(rng.choice(("cream", "gold", "white", "pink", "turquoise"), p=(0.4, 0.3, 0.2, 0.05, 0.05)))
     for room in halls:
-        mid_x, mid_y = room.middle
-        strip = (
-            (slice(mid_x - 1, mid_x + 2), room.cells[1])
-            if rng.random() < 0.5
-            else (room.cells[0], slice(mid_y - 1, mid_y + 2))
-        )
-        bp.floor[strip] = carpet
-        if rng.random() < 0.75:
-            _colonnade(bp, room, ceiling, pillar, square=bool(rng.random() < 0.4))
-        _chandeliers(bp, room, ceiling, glow, lamp)
+        _chandelier(bp, room, ceiling, glow, lamp)
+        if rng.random() < 0.5:
+            _colonnade(bp, room, ceiling + 1.0, pillar, square=bool(rng.random() < 0.4))
+    _plinths(bp, int(rng.integers(6, 14)))
     bp.attributes.features += ["a carpet", "rows of pillars", "bright lamps"]
-    _plinths(bp, rng.integers(4, 9))
-    scatter_landmarks(bp, _all_but("tower", "lantern"), 7, (0.7, 1.05), 2)
-    hang_pictures(
-        bp,
-        (Decal.PAINTING, Decal.PAINTING, Decal.WINDOW, Decal.BANNER, Decal.SHELF, Decal.DOOR, Decal.SUN, Decal.ARCH),
-        60,
+    pictures = (
+        Decal.PAINTING,
+        Decal.PAINTING,
+        Decal.WINDOW,
+        Decal.BANNER,
+        Decal.SHELF,
+        Decal.DOOR,
+        Decal.SUN,
+        Decal.ARCH,
     )
+    hang_pictures(bp, pictures, 70)
     bp.attributes.time = "lamplight"
-    light = 0.30 * linear(lamp) + 0.16
-    indoor_air(bp, light.astype(np.float32), (0.25 * linear(lamp)).astype(np.float32), float(rng.uniform(45, 90)), 0.9)
+    light = 0.26 * linear(lamp) + 0.16
+    fog = (0.25 * linear(lamp)).astype(np.float32)
+    indoor_air(bp, light.astype(np.float32), fog, float(rng.uniform(45, 90)), 0.9)
 
 
 def _plinths(bp: Blueprint, number: int) -> None:
     """Low coloured blocks, as benches and show cases."""
+    pairs = [pick_colors(bp, VIVID, 2) for _ in range(3)]
+    materials = [bp.material(Pattern.PANELS, first, second, 2.5) for first, second in pairs]
     for ix, iy in bp.free_spots(1)[:number]:
-        color, second = pick_colors(bp, VIVID, 2)
         bp.height[ix, iy] = bp.rng.choice((0.5, 1.0, 1.3))
-        bp.wall[ix, iy] = bp.roof[ix, iy] = (
-            bp.material(Pattern.PANELS, color, second, 2.5) if len(bp.materials) < 24 else 0
-        )
+        bp.wall[ix, iy] = bp.rng.choice(materials)

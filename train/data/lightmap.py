@@ -63,7 +63,7 @@ def _relief(bp: Blueprint) -> tuple[Float, npt.NDArray[np.bool_]]:
     return relief, blocked
 
 
-def _shifted(field: npt.NDArray[np.generic], dx: int, dy: int, fill: float) -> npt.NDArray[np.generic]:
+def _shifted(field: Float, dx: int, dy: int, fill: float) -> Float:
     """The field as seen from each texel at an offset; `fill` beyond the edge."""
     if abs(dx) >= TEXELS or abs(dy) >= TEXELS:
         return np.full_like(field, fill)
@@ -131,11 +131,12 @@ def _lamp_light(bp: Blueprint, relief: Float) -> Float:
 
 def _clearance(blocked: npt.NDArray[np.bool_]) -> Float:
     reach = int(np.ceil(MAX_CLEARANCE_M / TEXEL_M))
+    solid = blocked.astype(np.float32)
     clearance = np.full(blocked.shape, MAX_CLEARANCE_M, np.float32)
     for dx in range(-reach, reach + 1):
         for dy in range(-reach, reach + 1):
             distance = float(np.hypot(dx, dy)) * TEXEL_M
             if distance < MAX_CLEARANCE_M:
-                hit = _shifted(blocked, dx, dy, True)
+                hit = _shifted(solid, dx, dy, 1.0) > 0.5
                 clearance = np.where(hit, np.minimum(clearance, distance), clearance)
     return clearance.astype(np.float32)

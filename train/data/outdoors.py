@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from .air import outdoor_air
 from .blueprint import GRID, Blueprint, center
@@ -12,6 +15,8 @@ from .interiors import WALL_PATTERNS, pick_colors, scatter_landmarks, surface, w
 from .landmarks import LANDMARKS, place_street_lamp, place_tree
 from .palette import VIVID, WALLS, linear, shade
 from .patterns import Decal, Pattern
+
+Int = npt.NDArray[np.int64]
 
 FOLIAGE: Final = ("green", "olive", "lime", "teal", "orange", "pink", "crimson", "gold")
 """Crown colours; the later ones are autumn and blossom."""
@@ -56,17 +61,12 @@ def _build_houses(bp: Blueprint, facades: list[int]) -> None:
     rng = bp.rng
     x_edges = np.cumsum(np.r_[0, rng.integers(4, 8, 12)])
     y_edges = np.cumsum(np.r_[0, rng.integers(4, 8, 12)])
-    roofs = [
-        bp.material(Pattern.SHINGLES, color, shade(color, 0.4), 3.0)
-        for color in pick_colors(bp, ("red", "brown", "slate", "teal"), 2)
-    ]
-    for x0, x1 in zip(x_edges[:-1], x_edges[1:], strict=True):
-        for y0, y1 in zip(y_edges[:-1], y_edges[1:], strict=True):
+    for x0, x1 in pairwise(x_edges):
+        for y0, y1 in pairwise(y_edges):
             lot = (slice(x0, x1), slice(y0, y1))
             house = ~bp.reserved[lot]
             bp.height[lot] = np.where(house, 2.2 * rng.integers(2, 6) + 0.4, 0)
             bp.wall[lot] = np.where(house, rng.choice(facades), bp.wall[lot])
-            bp.roof[lot] = rng.choice(roofs)
 
 
 def _doors(bp: Blueprint) -> None:
@@ -143,11 +143,11 @@ def _stalls(bp: Blueprint, number: int) -> None:
     materials.append(bp.material(Pattern.PANELS, "brown", "tan", 2.5))
     for ix, iy in bp.free_spots(1)[:number]:
         bp.height[ix, iy] = bp.rng.choice((0.7, 1.1, 1.25, 2.4))
-        bp.wall[ix, iy] = bp.roof[ix, iy] = bp.rng.choice(materials)
+        bp.wall[ix, iy] = bp.rng.choice(materials)
     bp.attributes.features.append(f"{colors[0]} market stalls")
 
 
-def _trees(bp: Blueprint, spots: list[np.ndarray] | np.ndarray, number: int) -> None:  # type: ignore[type-arg]
+def _trees(bp: Blueprint, spots: Sequence[Int], number: int) -> None:
     rng = bp.rng
     if not number:
         return
@@ -199,7 +199,7 @@ def _hedges(bp: Blueprint, hedge: int, number: int) -> None:
         )
         clear = ~bp.reserved[piece]
         bp.height[piece] = np.where(clear, height, bp.height[piece])
-        bp.wall[piece] = bp.roof[piece] = hedge
+        bp.wall[piece] = hedge
 
 
 def _beds(bp: Blueprint, number: int) -> None:
@@ -217,7 +217,7 @@ def _beds(bp: Blueprint, number: int) -> None:
             bp.floor[bed] = water
         else:
             bp.height[bed] = 0.35
-            bp.wall[bed] = bp.roof[bed] = rng.choice(blossoms)
+            bp.wall[bed] = rng.choice(blossoms)
     bp.attributes.features += [f"{colors[0]} flowers", "a pond"]
 
 
@@ -259,13 +259,13 @@ def garden(bp: Blueprint) -> None:
     else:
         bp.enclose(float(rng.uniform(2.2, 3.2)), hedge)
     _pavilion(bp, str(rng.choice(VIVID)))
-    scatter_landmarks(bp, tuple(LANDMARKS), 8, (0.85, 1.4), 1)
+    scatter_landmarks(bp, tuple(LANDMARKS), 11, (0.85, 1.4), 1)
     post = bp.material(Pattern.PLAIN, "slate", "black", 2.0)
     light = bp.material(Pattern.PLAIN, "cream", "cream", 2.0, glow=1.3 if time in ("dusk", "night") else 0.2)
     spots = bp.free_spots(1)
     for ix, iy in spots[:4]:
         place_street_lamp(bp, center(ix), center(iy), post, light, lit=time in ("dusk", "night"))
-    _trees(bp, spots[4:], int(rng.integers(8, 15)))
+    _trees(bp, list(spots[4:]), int(rng.integers(9, 18)))
 
 
 def _decorate_border(bp: Blueprint) -> None:

@@ -62,9 +62,11 @@ NAMES: Final = tuple(_SRGB)
 
 def linear(name: str) -> npt.NDArray[np.float32]:
     """(3,) light of a named colour, in [0, 1], by the renderer's square-root tone curve."""
-    return (np.asarray(_SRGB[name], np.float32) / 255.0) ** 2
+    color: npt.NDArray[np.float32] = np.square(np.asarray(_SRGB[name], np.float32) / np.float32(255))
+    return color
 
 
 def shade(name: str, factor: float) -> npt.NDArray[np.float32]:
     """(3,) the named colour, darker (factor < 1) or lighter, in the same light units."""
-    return np.clip(linear(name) * factor, 0.0, 1.0).astype(np.float32)
+    shaded: npt.NDArray[np.float32] = np.clip(linear(name) * factor, 0.0, 1.0).astype(np.float32)
+    return shaded

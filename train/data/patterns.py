@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from enum import IntEnum
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from .decals import DECAL_PAINTERS
 
-Grid = npt.NDArray[np.float32]
+Grid = npt.NDArray[np.floating[Any]]
 
 SIZE: Final = 128
 """Texels along a side of a page at the finest level."""
@@ -80,18 +80,20 @@ def band_noise(low: float, high: float, seed: int) -> Grid:
     band = ((frequency >= low) & (frequency <= high)) / np.maximum(frequency, 1.0)
     white = np.random.default_rng(seed).standard_normal((SIZE, SIZE))
     field = np.fft.ifft2(np.fft.fft2(white) * band).real
-    field = np.clip(field / (2.2 * field.std()) * 0.5 + 0.5, 0.0, 1.0)
-    return field.astype(np.float32)
+    noise: Grid = np.clip(field / (2.2 * field.std()) * 0.5 + 0.5, 0.0, 1.0).astype(np.float32)
+    return noise
 
 
 def _soft(distance: Grid, width: float) -> Grid:
     """1 inside (distance < 0), 0 outside, with a soft edge of the given width."""
-    return np.clip(0.5 - distance / width, 0.0, 1.0).astype(np.float32)
+    inside: Grid = np.clip(0.5 - distance / width, 0.0, 1.0).astype(np.float32)
+    return inside
 
 
 def _cell_noise(columns: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], seed: int) -> Grid:
     table = np.random.default_rng(seed).random((64, 64), dtype=np.float32)
-    return table[rows % 64, columns % 64]
+    tones: Grid = table[rows % 64, columns % 64]
+    return tones
 
 
 def _masonry(columns: int, rows: int, joint: float, seed: int, *, offset: float = 0.5) -> tuple[Grid, Grid]:
@@ -290,13 +292,11 @@ _PAINTERS: Final = (
 FIRST_DECAL: Final = len(_PAINTERS)
 """Page of `Decal` 1 minus one: decal d lives on page FIRST_DECAL + d - 1."""
 
-LEVEL_OFFSETS: Final = tuple(sum((SIZE >> j) ** 2 for j in range(level)) for level in range(LEVELS))
-"""First texel of each mip level within a page."""
 PAGE_TEXELS: Final = sum((SIZE >> j) ** 2 for j in range(LEVELS))
 """Texels of one page over all mip levels."""
 
 
-def _mipmaps(page: Grid) -> Grid:
+def _mipmaps(page: Grid) -> npt.NDArray[np.float32]:
     levels = [page]
     while levels[-1].shape[0] > 1:
         half = levels[-1].shape[0] // 2
@@ -305,7 +305,7 @@ def _mipmaps(page: Grid) -> Grid:
 
 
 @cache
-def atlas() -> Grid:
+def atlas() -> npt.NDArray[np.float32]:
     """(pages · PAGE_TEXELS, 4) all patterns, then all decals, each with its mip levels, finest first."""
     u, v = _axes()
     pages = [painter() for painter in _PAINTERS] + [_page(*painter(u, v)) for painter in DECAL_PAINTERS]

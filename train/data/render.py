@@ -30,10 +30,9 @@ def render(worlds: Worlds, poses: Tensor, height: int, width: int, supersample: 
         render_pass(worlds, world[start : start + a_pass], flat[start : start + a_pass], height, width, supersample)
         for start in range(0, batch * frames, a_pass)
     ]
-    return torch.cat(images).unflatten(0, (batch, frames))
+    return torch.cat(images).view(batch, frames, height, width, 3)
 
 
-@torch.no_grad()
 def render_pass(worlds: Worlds, world: Tensor, poses: Tensor, height: int, width: int, supersample: int) -> Tensor:
     """(N, height, width, 3) uint8 frames; `world` (N,) says which world each of the (N, 5) poses stands in.
 
@@ -47,10 +46,11 @@ def render_pass(worlds: Worlds, world: Tensor, poses: Tensor, height: int, width
         air=worlds.air[world],
         light=worlds.light.flatten(0, 2),
         world=world,
+        atlas=worlds.atlas,
     )
     rays = camera_rays(poses, rows, columns, math.ceil(math.pi / 2 * columns))
     hits = cast_plan(rays, cast_columns(rays, scene.cells), scene.cells)
     hits = cast_solids(rays, near_solids(rays, scene.solids), hits)
     colors = shade(rays, hits, scene, 2.0 / math.sqrt(rows * columns))
-    tall = colors.unflatten(1, (height, supersample, width, supersample))
-    return (tall.mean((2, 4)) * 255).round().to(torch.uint8)
+    boxes = colors.reshape(-1, height, supersample, width, supersample, 3)
+    return (boxes.mean((2, 4)) * 255).round().to(torch.uint8)

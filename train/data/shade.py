@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import torch
@@ -13,17 +12,12 @@ from .blueprint import CELL
 from .cast import FAR, Hits, Rays
 from .drawing import CELL_FIELDS
 from .lightmap import TEXEL_M, TEXELS
-from .patterns import FIRST_DECAL, LEVEL_OFFSETS, LEVELS, PAGE_TEXELS, SIZE, Pattern, atlas
+from .patterns import FIRST_DECAL, LEVELS, PAGE_TEXELS, SIZE, Pattern
 from .worlds import air_field
 
 DECAL_BOTTOM_M: Final = 0.05
 DECAL_TOP_M: Final = 2.35
 _COLUMN: Final = {name: index for index, name in enumerate(CELL_FIELDS)}
-
-
-@cache
-def _atlas_on(device: torch.device) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(atlas()).to(device), torch.tensor(LEVEL_OFFSETS, device=device)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +36,8 @@ class Scene:
     """(B·TEXELS·TEXELS, 5) of all worlds."""
     world: Tensor
     """(N,) world of each frame."""
+    atlas: Tensor
+    """(texels, 4), `patterns.atlas`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,12 +58,11 @@ class Surface:
     """Cosine between ray and normal, in (0, 1]."""
 
 
-def sample_atlas(page: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
+def sample_atlas(texels: Tensor, page: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
     """(…, 4) bilinear sample of repeating pages at u, v in periods; `footprint` is a pixel's width in periods."""
-    texels, offsets = _atlas_on(u.device)
     level = torch.log2((footprint * SIZE).clamp_min(1.0)).round().long().clamp_max(LEVELS - 1)
     size = SIZE >> level
-    base = page * PAGE_TEXELS + offsets[level]
+    base = page * PAGE_TEXELS + 4 * (SIZE * SIZE - size * size) // 3
     fu, fv = u * size - 0.5, v * size - 0.5
     iu, iv = fu.floor(), fv.floor()
     wu, wv = (fu - iu)[..., None], (fv - iv)[..., None]
@@ -99,8 +94,8 @@ def locate(rays: Rays, hits: Hits, scene: Scene) -> tuple[Surface, Tensor]:
     around = torch.atan2(y - solid[..., 1], x - solid[..., 0]) * solid[..., 7].clamp_min(0.3)
     u = torch.where(is_solid, around, torch.where(side == 0, y, x))
     v = torch.where(is_solid | is_wall, z, y)
-    on_top = torch.where(cell[..., _COLUMN["height"]] > 0, cell[..., _COLUMN["roof"]], cell[..., _COLUMN["floor"]])
-    flat = torch.where(side == 3, cell[..., _COLUMN["roof"]], on_top)
+    on_top = torch.where(cell[..., _COLUMN["height"]] > 0, cell[..., _COLUMN["wall"]], cell[..., _COLUMN["floor"]])
+    flat = torch.where(side == 3, cell[..., _COLUMN["overhead"]], on_top)
     material = torch.where(is_solid, solid[..., 8], torch.where(is_wall, cell[..., _COLUMN["wall"]], flat))
     length = torch.sqrt(1 + rays.slope**2)
     facing = (nx * rays.dx + ny * rays.dy + nz * rays.slope).abs() / length
@@ -131,7 +126,9 @@ def paint(surface: Surface, cell: Tensor, hits: Hits, scene: Scene, pixel: Tenso
     """(N, P, 3) albedo and (N, P, 3) own light. `pixel` is a pixel's width in metres at the hit."""
     row = _take(scene.materials, surface.material)
     footprint = pixel / surface.facing.pow(0.7)
-    texel = sample_atlas(row[..., 0].long(), surface.u * row[..., 1], surface.v * row[..., 1], footprint * row[..., 1])
+    texel = sample_atlas(
+        scene.atlas, row[..., 0].long(), surface.u * row[..., 1], surface.v * row[..., 1], footprint * row[..., 1]
+    )
     color = torch.lerp(row[..., 2:5], row[..., 5:8], texel[..., 0:1]) * texel[..., 1:2]
     own = color.new_tensor((1.0, 0.78, 0.42)) * (texel[..., 2] * row[..., 8])[..., None]
     is_shining = (row[..., 8] > 0) & (row[..., 0] != int(Pattern.FACADE))
@@ -140,7 +137,7 @@ def paint(surface: Surface, cell: Tensor, hits: Hits, scene: Scene, pixel: Tenso
     number = cell[..., _COLUMN["decal"]].long()
     up = (surface.z - DECAL_BOTTOM_M) / (DECAL_TOP_M - DECAL_BOTTOM_M)
     picture = sample_atlas(
-        FIRST_DECAL + (number - 1).clamp_min(0), surface.u / CELL, up.clamp(0.004, 0.996), footprint / CELL
+        scene.atlas, FIRST_DECAL + (number - 1).clamp_min(0), surface.u / CELL, up.clamp(0.004, 0.996), footprint / CELL
     )
     shown = (hits.side < 2) & (number > 0) & (up > 0) & (up < 1)
     alpha = picture[..., 3:4] * shown[..., None]
@@ -148,12 +145,9 @@ def paint(surface: Surface, cell: Tensor, hits: Hits, scene: Scene, pixel: Tenso
     gleam = ink * (picture[..., 2:3] * decal[..., 8:9])
     color = torch.lerp(color, ink, alpha)
     own = torch.lerp(own, gleam, alpha)
-    page = torch.full_like(number, int(Pattern.NOISE))
     # A slow change of tone over metres, so that two stretches of one wall never look the same.
-    patches = sample_atlas(
-        page, (surface.u + 0.37 * surface.y) / 19.0, (surface.v + 0.23 * surface.x) / 19.0, footprint / 19.0
-    )
-    return color * (0.8 + 0.4 * patches[..., 1:2]), own * air_field(scene.air, "glow")[:, None]
+    slow = torch.sin(0.41 * surface.u + 0.9 * surface.v.sin()) * torch.sin(0.29 * surface.x - 0.23 * surface.y)
+    return color * (1 + 0.16 * slow)[..., None], own * air_field(scene.air, "glow")[:, None]
 
 
 def illuminate(surface: Surface, hits: Hits, scene: Scene) -> Tensor:
@@ -208,9 +202,11 @@ def sky(rays: Rays, scene: Scene) -> Tensor:
     spread = 1.0 / (rise + 0.16)
     level = torch.full_like(rise, 1 / 128)
     drift = scene.air[:, :1] * 31
-    puffs = sample_atlas(page, rays.dx * spread * 0.11 + drift, rays.dy * spread * 0.11, level)
+    puffs = sample_atlas(scene.atlas, page, rays.dx * spread * 0.17 + drift, rays.dy * spread * 0.17, level)
     turn = torch.atan2(rays.dy, rays.dx)
-    stars = sample_atlas(page, turn * (3 / torch.pi), sin_up * 1.5, level)[..., 2] * air_field(scene.air, "stars")
+    stars = sample_atlas(scene.atlas, page, turn * (3 / torch.pi), sin_up * 1.5, level)[..., 2] * air_field(
+        scene.air, "stars"
+    )
     cover = ((puffs[..., 0] - 0.42) * 3.0).clamp(0, 1) * air_field(scene.air, "clouds") * (rise * 6).clamp(0, 1)
     color = color + field("sun_color") * (halo * (1 - 0.5 * cover))[..., None] + stars[..., None]
     color = torch.lerp(color, field("cloud_color"), (0.85 * cover)[..., None])

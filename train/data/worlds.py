@@ -16,6 +16,7 @@ from torch import Tensor
 from .air import FIELDS
 from .blueprint import Attributes
 from .drawing import DrawnWorld, draw
+from .patterns import atlas
 
 HELD_OUT_FROM: Final = 1_000_000
 """Seeds below train, seeds from here on are for evaluation and samples only."""
@@ -39,6 +40,8 @@ class Worlds:
     """(B, TEXELS, TEXELS, 5), float16."""
     clearance: Tensor
     """(B, TEXELS, TEXELS), float16, metres to the nearest obstacle."""
+    atlas: Tensor
+    """(texels, 4) the patterns that all worlds share, see `patterns.atlas`."""
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -50,14 +53,17 @@ class Worlds:
     def to(self, device: torch.device | str) -> Worlds:
         """The same worlds on another device."""
         moved = {name: getattr(self, name).to(device) for name in _TENSORS}
-        return replace(self, **moved)
+        return replace(self, atlas=self.atlas.to(device), **moved)
 
     def select(self, indices: Sequence[int]) -> Worlds:
         """Some of the worlds, repeats allowed, in the order given."""
         at = torch.as_tensor(list(indices), device=self.device)
         chosen = {name: getattr(self, name)[at] for name in _TENSORS}
         return Worlds(
-            seeds=tuple(self.seeds[i] for i in indices), attributes=tuple(self.attributes[i] for i in indices), **chosen
+            seeds=tuple(self.seeds[i] for i in indices),
+            attributes=tuple(self.attributes[i] for i in indices),
+            atlas=self.atlas,
+            **chosen,
         )
 
 
@@ -86,6 +92,7 @@ def sample_worlds(seeds: Sequence[int], device: torch.device | str = "cpu", *, w
         air=torch.from_numpy(np.stack([world.air for world in drawn])).to(device),
         light=torch.from_numpy(light).to(device),
         clearance=torch.from_numpy(clearance).to(device),
+        atlas=torch.from_numpy(atlas()).to(device),
     )
 
 
