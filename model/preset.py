@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, with_config
 
 from ..errors import ConfigError, PresetUnknown
+from .mixture import MixtureConfig
 from .text_config import TextConfig
 from .transformer_config import TransformerConfig
 from .vae_config import SPACE_FACTOR, VAEConfig
@@ -25,10 +26,18 @@ PRESETS_DIR = Path(str(resources.files(__package__) / "presets"))
 _forbid_extra = with_config(ConfigDict(extra="forbid"))
 
 
-def _read_transformer(raw: Any) -> TransformerConfig | None:
+def _read_transformer(raw: Any) -> TransformerConfig:
+    return TransformerConfig.from_dict(_table(raw))
+
+
+def _read_mixture(raw: Any) -> MixtureConfig:
+    return MixtureConfig.from_dict(_table(raw))
+
+
+def _table(raw: Any) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ValueError("it must be a table")
-    return TransformerConfig.from_dict(raw)
+    return raw
 
 
 @_forbid_extra
@@ -108,12 +117,15 @@ class Preset:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     transformer: Annotated[TransformerConfig | None, PlainValidator(_read_transformer)] = None
     """In TOML, the entries of a checkpoint's `config.json`. None with the mock engine."""
-    mixture: dict[str, Any] | None = None
-    """Experts and the timestep that parts them; None for a single transformer."""
+    mixture: Annotated[MixtureConfig | None, PlainValidator(_read_mixture)] = None
+    """Experts and the timestep that parts them, each in a directory of its own; None for a single transformer, whose
+    shape high-noise experts share. A low-noise expert without weights has that shape without actions."""
     decoder_pruning_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the decoder's channels that is gone. The encoder is never pruned."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Of the transformer and the text encoder. Sampling is float32 throughout."""
+    """Of the transformer, the text encoder and the VAE. Sampling is float32 throughout."""
+    quantization: Literal["none", "int8"] = "none"
+    """int8: the linear layers of both attentions multiply int8 weights and activations."""
     num_gpus: Annotated[int, Field(ge=0, le=8)] = 1
     """Ranks of a worker group, each with a GPU; 0: one rank on the CPU."""
 

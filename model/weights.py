@@ -1,0 +1,124 @@
+"""A preset's networks with their weights: loaded where it names a directory, drawn from its seed where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from .checkpoint import load_text, load_transformer, load_vae_decoder, load_vae_encoder
+from .hub import weights_directory
+from .init import init_weights
+from .mixture import LOW_NOISE, ExpertMixture
+from .preset import Preset
+from .quantization import quantize_module
+from .rollout import RolloutParts
+from .text import TextEncoder, UMT5Encoder
+from .tokenizer import Tokenizer, byte_pipeline
+from .transformer import WorldTransformer
+from .transformer_config import TransformerConfig
+from .vae import Decoder, Encoder
+
+FAST_INIT_PARAMETERS = 200_000_000
+"""Random weights of larger transformers are drawn on the GPU they run on, not on the CPU."""
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+def load_parts(preset: Preset, device: torch.device | str) -> RolloutParts:
+    """All that a rollout of `preset` needs. Raises CheckpointError or ConfigError if it cannot be loaded."""
+    device = torch.device(device)
+    encoder, text = load_encoder(preset, device), load_text_encoder(preset, device)
+    return RolloutParts(
+        expert_for=_experts(preset, device),
+        encode_text=lambda prompt: text.encode([prompt])[0],
+        encode_image=encoder.encode,
+        device=device,
+        dtype=torch_dtype(preset),
+    )
+
+
+def load_encoder(preset: Preset, device: torch.device | str) -> Encoder:
+    """The VAE's encoder."""
+    directory = weights_directory(preset)
+    if directory is None:
+        return _random(lambda: Encoder(preset.vae), preset, device)
+    return load_vae_encoder(directory / preset.weights.vae_file, preset.vae, device=device, dtype=torch_dtype(preset))
+
+
+def load_decoder(preset: Preset, device: torch.device | str) -> Decoder:
+    """The VAE's decoder, pruned as the preset says."""
+    directory = weights_directory(preset)
+    if directory is None:
+        return _random(lambda: Decoder(preset.decoder), preset, device)
+    path = directory / preset.weights.decoder_path
+    return load_vae_decoder(path, preset.decoder, device=device, dtype=torch_dtype(preset))
+
+
+def load_text_encoder(preset: Preset, device: torch.device | str) -> TextEncoder:
+    """The text encoder with its tokenizer, which has one token a byte where there are no weights."""
+    directory = weights_directory(preset)
+    if directory is None:
+        network = _random(lambda: UMT5Encoder(preset.text), preset, device)
+        return TextEncoder(network, Tokenizer(byte_pipeline(), preset.text.text_len))
+    network = load_text(directory / preset.weights.text_file, preset.text, device=device, dtype=torch_dtype(preset))
+    tokenizer = Tokenizer.from_directory(directory / preset.weights.tokenizer_dir, preset.text.text_len)
+    return TextEncoder(network, tokenizer)
+
+
+def torch_dtype(preset: Preset) -> torch.dtype:
+    """The preset's dtype."""
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[preset.dtype]
+
+
+def _experts(preset: Preset, device: torch.device) -> Callable[[int, str], WorldTransformer]:
+    if preset.mixture is None:
+        model = _load_expert(preset, preset.weights.transformer_dir, device)
+        return lambda timestep, viewpoint: model
+    experts = {name: _load_expert(preset, name, device) for name in preset.mixture.experts}
+    return ExpertMixture(preset.mixture, experts).expert_for
+
+
+def _load_expert(preset: Preset, name: str, device: torch.device) -> WorldTransformer:
+    int8 = preset.quantization == "int8"
+    directory = weights_directory(preset)
+    if directory is not None:
+        return load_transformer(directory / name, device=device, dtype=torch_dtype(preset), int8=int8)
+    assert preset.transformer is not None, "a preset with engine 'rollout' has a transformer"
+    config = replace(preset.transformer, action_config=None) if name == LOW_NOISE else preset.transformer
+    model = _random_transformer(config, preset, device)
+    if int8:
+        quantize_module(model)
+    return model
+
+
+def _random_transformer(config: TransformerConfig, preset: Preset, device: torch.device) -> WorldTransformer:
+    with torch.device("meta"):
+        model = WorldTransformer(config).to(torch_dtype(preset)).eval()
+    large = sum(parameter.numel() for parameter in model.parameters()) > FAST_INIT_PARAMETERS
+    model.to_empty(device=device)
+    init_weights(model, preset.weights.seed, fast=large and device.type == "cuda")
+    return model
+
+
+def _random(build: Callable[[], ModuleT], preset: Preset, device: torch.device | str) -> ModuleT:
+    """A module with torch's own initial weights from the preset's seed; they differ between kinds of devices."""
+    device = torch.device(device)
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda), _default_dtype(torch_dtype(preset)), device:
+        torch.manual_seed(preset.weights.seed)
+        return build().eval()
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
