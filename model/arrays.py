@@ -23,7 +23,7 @@ def to_tensor(array: Array) -> Tensor:
 
 def to_array(tensor: Tensor) -> npt.NDArray[Any]:
     """An array of the tensor's dtype; it shares the memory of a CPU tensor."""
-    tensor = tensor.detach().cpu().contiguous()
+    tensor = tensor.detach().contiguous().cpu()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
     return tensor.numpy()
