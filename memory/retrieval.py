@@ -102,7 +102,8 @@ def _best_view(query_axes: Float64, query_position: Float64, axes: Float64, posi
 def world_points(query_axes: Float64, query_position: Float64) -> Float64:
     """The query's sample points (1000, 3) in the world, in metres."""
     across, down, ahead = (POINTS[:, k, None] * query_axes[k] for k in range(3))
-    return across + down + ahead + query_position
+    points: Float64 = across + down + ahead + query_position
+    return points
 
 
 def count_visible(points: Float64, axes: Float64, positions: Float64) -> Int64:
@@ -112,7 +113,9 @@ def count_visible(points: Float64, axes: Float64, positions: Float64) -> Int64:
     """
     dx, dy, dz = (points[None, :, k] - positions[:, k, None] for k in range(3))
     x, y, z = (dx * axes[:, k, 0, None] + dy * axes[:, k, 1, None] + dz * axes[:, k, 2, None] for k in range(3))
-    return np.count_nonzero((np.abs(x) <= z) & (np.abs(y) <= z) & (z > NEAR) & (z < FAR), axis=1)
+    visible = (np.abs(x) <= z) & (np.abs(y) <= z) & (z > NEAR) & (z < FAR)
+    counts: Int64 = visible.sum(axis=1, dtype=np.int64)
+    return counts
 
 
 def upper_bounds(query_axes: Float64, query_position: Float64, axes: Float64, positions: Float64) -> Int64:
