@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..errors import WorldloomError
+from ..memory.records import ChunkRecord
 from ..model.clip import MemoryQuery, MemoryView
 from .config import DIRECTORY, GATEWAY, STORE, ClusterConfig
 from .messages import (
-    ChunkCommit,
     ClusterHealth,
     CommittedChunk,
     FramePacket,
@@ -27,8 +27,8 @@ class StoreClient:
     def __init__(self, config: ClusterConfig) -> None:
         self._peer = Peer(STORE, namespace=config.name, patience_s=config.patience_s)
 
-    async def open(self, spec: SessionSpec) -> None:
-        await self._peer.call("open", spec)
+    async def create(self, spec: SessionSpec) -> None:
+        await self._peer.call("create", spec)
 
     async def take_over(self, session: str) -> int:
         epoch: int = await self._peer.call("take_over", session)
@@ -38,12 +38,12 @@ class StoreClient:
         world: SavedWorld = await self._peer.call("load", session)
         return world
 
-    async def retrieve(self, session: str, query: MemoryQuery) -> MemoryView:
-        view: MemoryView = await self._peer.call("retrieve", session, query)
+    async def retrieve(self, session: str, branch: int, query: MemoryQuery) -> MemoryView:
+        view: MemoryView = await self._peer.call("retrieve", session, branch, query)
         return view
 
-    async def commit(self, commit: ChunkCommit) -> None:
-        await self._peer.call("commit", commit)
+    async def commit(self, session: str, epoch: int, record: ChunkRecord) -> None:
+        await self._peer.call("commit", session, epoch, record)
 
     async def chunk(self, session: str, epoch: int, chunk: int) -> CommittedChunk | None:
         found: CommittedChunk | None = await self._peer.call("chunk", session, epoch, chunk)
@@ -53,8 +53,12 @@ class StoreClient:
         place: tuple[int, int] = await self._peer.call("place_of_frame", session, frame_id)
         return place
 
-    async def records(self) -> list[SessionRecord]:
-        records: list[SessionRecord] = await self._peer.call("records")
+    async def last_event_id(self, session: str) -> int:
+        event_id: int = await self._peer.call("last_event_id", session)
+        return event_id
+
+    async def sessions(self) -> list[SessionRecord]:
+        records: list[SessionRecord] = await self._peer.call("sessions")
         return records
 
     async def delete(self, session: str) -> None:

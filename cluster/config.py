@@ -22,6 +22,8 @@ class ClusterConfig:
     decoders: int = 2
     sessions_per_group: int = 4
     streams_per_decoder: int = 8
+    store_bytes: int = 4 << 30
+    """What the memory store may hold: a minute of world at 720p takes 0.2 GB."""
     piece_latents: int = 2
     """Latents that a decoder turns into frames at a time: fewer let a chunk's first frames leave earlier."""
     jpeg_quality: int = 85
@@ -29,6 +31,8 @@ class ClusterConfig:
     """How long a silent group keeps its sessions."""
     beat_s: float = 0.5
     """How often a group shows that it is alive."""
+    idle_s: float = 600.0
+    """A world that nobody plays for so long is deleted."""
     patience_s: float = 10.0
     """How long a call waits for an actor that restarts."""
     health_check_s: float = 2.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class DecoderReplica:
         self._decoder.warm_up()
         # One stream decodes at a time: two at once would only make both late.
         self._turn = asyncio.Lock()
+        self._following: Counter[str] = Counter()
 
     async def follow(self, session: str, epoch: int) -> None:
         """Send the session's frames, from the first one that has not been sent, as they are committed.
@@ -42,6 +44,13 @@ class DecoderReplica:
         A cache that another replica has lost is rebuilt by decoding the latents before that frame again. Ends only by
         an error: StaleEpoch when the session gets another owner, SessionUnknown when it is over.
         """
+        self._following[session] += 1
+        try:
+            await self._follow(session, epoch)
+        finally:
+            self._following -= Counter([session])  # drops what reaches 0
+
+    async def _follow(self, session: str, epoch: int) -> None:
         size = self._config.piece_latents
         chunks = _Chunks(self._store, session, epoch)
         cursor = await self._gateway.next_frame_id(session)
@@ -54,9 +63,9 @@ class DecoderReplica:
             state = await self._show(session, await chunks.get(piece.chunk), piece, state)
             piece = next(pieces)
 
-    async def pid(self) -> int:
-        """Process id, for tests that kill it."""
-        return os.getpid()
+    async def following(self) -> tuple[int, tuple[str, ...]]:
+        """Process id, and the sessions that this replica follows."""
+        return os.getpid(), tuple(self._following)
 
     async def _show(self, session: str, committed: CommittedChunk, piece: Piece, state: Any) -> Any:
         """Decode, encode and push one piece. Returns the decoder's next state."""
@@ -65,12 +74,12 @@ class DecoderReplica:
         decoded = time.perf_counter()
         images = await asyncio.to_thread(encode_frames, frames, self._config.jpeg_quality)
         encode_s = time.perf_counter() - decoded
-        packets = packets_of(committed.notice, piece, images, decode_s=decoded - started, encode_s=encode_s)
+        packets = packets_of(committed, piece, images, decode_s=decoded - started, encode_s=encode_s)
         await self._gateway.push(session, packets)
         return state
 
     async def _decode(self, committed: CommittedChunk, piece: Piece, state: Any) -> tuple[npt.NDArray[np.uint8], Any]:
-        latents: Array = committed.latents[:, piece.start : piece.stop]
+        latents: Array = committed.record.latents[:, piece.start : piece.stop]
         async with self._turn:
             return await asyncio.to_thread(self._decoder.decode, latents, state)
 
@@ -86,7 +95,7 @@ class _Chunks:
 
     async def get(self, chunk: int) -> CommittedChunk:
         """Waits until the chunk is committed."""
-        while self._last is None or self._last.notice.chunk != chunk:
+        while self._last is None or self._last.record.chunk != chunk:
             self._last = await self._store.chunk(self._session, self._epoch, chunk)
         return self._last
 

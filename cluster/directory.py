@@ -7,21 +7,16 @@ import hashlib
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ray import serve
-from ray.exceptions import RayError
-from ray.serve.exceptions import RequestCancelledError
-
-from ..errors import NotAuthorized, Overloaded, PlayerTaken, ServiceError, SessionUnknown, WorldloomError
+from ..errors import NotAuthorized, Overloaded, PlayerTaken, SessionEnded, SessionUnknown, WorldloomError, WorldLost
 from .clients import GatewayClient, StoreClient
 from .config import ClusterConfig
 from .messages import ClusterHealth, GroupBeat, Phase, Progress, SessionInfo, SessionRecord, SessionSpec
+from .placement import Placement
 
 log = logging.getLogger(__name__)
-
-PLACE_AGAIN_S = 0.25
 
 
 def hash_token(token: str) -> str:
@@ -32,22 +27,19 @@ def hash_token(token: str) -> str:
 @dataclass(slots=True, eq=False)
 class _Entry:
     record: SessionRecord
-    phase: Phase = Phase.QUEUED
+    placement: Placement
+    phase: Phase
+    epoch: int
+    deadline: float
+    """The owner's lease ends here."""
+    idle_since: float
     group: str | None = None
-    epoch: int = 0
-    lease_until: float = 0.0
     player: tuple[str, str] | None = None
     """(gateway, connection)."""
-    placing: asyncio.Task[None] | None = None
-    """Runs as long as a worker group plays the session."""
 
 
 class Directory:
-    """A Ray actor. It restarts from the store's records; groups that still own sessions then tell so by their beats.
-
-    A session is placed by one long call through Serve's router, `WorkerGroup.play`: the router picks a group that has
-    room, and the call ends with an error as soon as the group dies.
-    """
+    """A Ray actor. It restarts from the store's records; groups that still own sessions tell so by their beats."""
 
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config
@@ -55,9 +47,9 @@ class Directory:
         self._gateway = GatewayClient(config)
         self._entries: dict[str, _Entry] = {}
         self._groups: dict[str, tuple[GroupBeat, float]] = {}
-        self._restored = asyncio.ensure_future(self._restore())
-        self._watch = asyncio.ensure_future(self._watch_leases())
         self._background: set[asyncio.Task[None]] = set()
+        self._restored = asyncio.ensure_future(self._restore())
+        self._watch = asyncio.ensure_future(self._watch_over())
 
     async def create(self, spec: SessionSpec) -> SessionInfo:
         """Open a world and place it. Raises Overloaded when no group has room."""
@@ -75,20 +67,23 @@ class Directory:
         """Delete a session and its world, and tell the player, with the error if there is one."""
         await self._restored
         entry = self._entries.pop(session, None)
-        if entry is None:
-            return
-        if entry.placing is not None:
-            entry.placing.cancel()
-        self._in_background(self._gateway.end_session(session, error))
-        await self._store.delete(session)
+        if entry is not None:
+            entry.placement.stop()
+            self._in_background(self._gateway.end_session(session, error))
+            await self._store.delete(session)
 
     async def claim(self, session: str, group: str) -> int:
         """Make the group the session's owner: returns the new epoch. From now on older owners can commit nothing."""
         await self._restored
         entry = self._entry(session)
-        entry.epoch = await self._store.take_over(session)
+        try:
+            entry.epoch = await self._store.take_over(session)
+        except SessionUnknown:
+            self._fail(session, WorldLost("the store has lost this world", hint="Create a new session."))
+            raise
         entry.group, entry.phase = group, Phase.PLAYING
-        entry.lease_until = time.monotonic() + self._config.lease_s
+        entry.deadline = time.monotonic() + self._config.lease_s
+        entry.placement.claimed()
         return entry.epoch
 
     async def beat(self, beat: GroupBeat) -> tuple[str, ...]:
@@ -99,10 +94,13 @@ class Directory:
         lost = []
         for session, epoch in beat.epochs.items():
             entry = self._entries.get(session)
+            if entry is None:
+                # Ended, or forgotten by directory and store together: who plays it must hear of it.
+                self._in_background(self._gateway.end_session(session, WorldLost("nobody knows this world any more")))
             if entry is None or epoch < entry.epoch:
                 lost.append(session)
             else:
-                entry.group, entry.phase, entry.lease_until = beat.group, Phase.PLAYING, now + self._config.lease_s
+                entry.group, entry.phase, entry.deadline = beat.group, Phase.PLAYING, now + self._config.lease_s
         return tuple(lost)
 
     async def health(self) -> ClusterHealth:
@@ -124,21 +122,30 @@ class Directory:
         if entry.player is not None and entry.player[0] == gateway and entry.player[1] != connection:
             raise PlayerTaken("this session has a player", hint="Close the other page or client first.")
         entry.player = (gateway, connection)
-        return self._info(entry)
+        last_event_id = await self._store.last_event_id(entry.record.session)
+        return replace(self._info(entry), last_event_id=last_event_id)
 
     async def detach_player(self, session: str, connection: str) -> None:
         """The player of this connection has left."""
         await self._restored
         entry = self._entries.get(session)
         if entry is not None and entry.player is not None and entry.player[1] == connection:
-            entry.player = None
+            entry.player, entry.idle_since = None, time.monotonic()
 
     async def _restore(self) -> None:
+        for record in await self._store.sessions():
+            self._entries[record.session] = self._new_entry(record, Phase.RECOVERING)
+
+    def _new_entry(self, record: SessionRecord, phase: Phase) -> _Entry:
         now = time.monotonic()
-        for record in await self._store.records():
-            entry = _Entry(record=record, phase=Phase.RECOVERING, epoch=record.epoch)
-            entry.lease_until = now + self._config.lease_s
-            self._entries[record.session] = entry
+        return _Entry(
+            record=record,
+            placement=Placement(record.session, self._config, on_lost=self._lose, on_failed=self._fail),
+            phase=phase,
+            epoch=record.epoch,
+            deadline=now + self._config.lease_s,
+            idle_since=now,
+        )
 
     async def _open(self, spec: SessionSpec) -> None:
         health = await self.health()
@@ -146,59 +153,39 @@ class Directory:
             raise Overloaded("the model is still warming up", hint="Try again when /healthz says ready.")
         if health.sessions >= health.capacity:
             raise Overloaded(f"all {health.capacity} places are taken", hint="Try again later.")
-        entry = self._entries[spec.session] = _Entry(record=spec.record)
+        entry = self._entries[spec.session] = self._new_entry(spec.record(), Phase.QUEUED)
         try:
-            await self._store.open(spec)
-            await self._place_first(entry)
+            await self._store.create(spec)
+            await entry.placement.start()
         except WorldloomError:
             await self.end(spec.session, None)
             raise
 
-    async def _place_first(self, entry: _Entry) -> None:
-        """Returns once a group has claimed the session; raises what the first try to place it raised."""
-        entry.placing = asyncio.ensure_future(self._play_once(entry))
-        while entry.epoch == 0:
-            done, _ = await asyncio.wait({entry.placing}, timeout=0.01)
-            if done:
-                entry.placing.result()
-        entry.placing = asyncio.ensure_future(self._keep_placed(entry, entry.placing))
+    def _lose(self, session: str) -> None:
+        """A session is between two groups."""
+        entry = self._entries[session]
+        entry.phase, entry.group = Phase.RECOVERING, None
+        entry.deadline = time.monotonic() + self._config.lease_s
+        self._in_background(self._gateway.report(session, Progress(phase=Phase.RECOVERING)))
 
-    async def _play_once(self, entry: _Entry) -> None:
-        groups = serve.get_app_handle(self._config.groups_app)
-        response: Any = groups.play.remote(entry.record.session)
-        try:
-            await response
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
+    def _fail(self, session: str, error: WorldloomError) -> None:
+        """A session is beyond help."""
+        self._in_background(self.end(session, error))
 
-    async def _keep_placed(self, entry: _Entry, current: asyncio.Task[None] | None) -> None:
-        """Place the session again whenever its group has lost it, until it ends."""
-        while True:
-            try:
-                await (current or self._play_once(entry))
-                log.info("group %s has let session %s go", entry.group, entry.record.session)
-            except (RayError, RequestCancelledError, ServiceError) as error:
-                log.warning("session %s needs another group: %s", entry.record.session, _first_line(error))
-            current = None
-            entry.phase, entry.group = Phase.RECOVERING, None
-            self._in_background(self._gateway.report(entry.record.session, Progress(phase=Phase.RECOVERING)))
-            await asyncio.sleep(PLACE_AGAIN_S)
-
-    async def _watch_leases(self) -> None:
-        """Place sessions again whose group neither answers nor fails, or that nobody has claimed after a restart."""
+    async def _watch_over(self) -> None:
+        """Place sessions again whose group neither answers nor fails, or that nobody has claimed after a restart; end
+        those that nobody plays."""
         await self._restored
         while True:
             await asyncio.sleep(self._config.beat_s)
             now = time.monotonic()
-            for entry in self._entries.values():
-                is_placed = entry.epoch > 0 and entry.phase is Phase.PLAYING
-                is_orphan = entry.phase is Phase.RECOVERING and entry.placing is None
-                if (is_placed or is_orphan) and entry.lease_until < now:
-                    if entry.placing is not None:
-                        entry.placing.cancel()
-                    entry.phase = Phase.RECOVERING
-                    entry.placing = asyncio.ensure_future(self._keep_placed(entry, None))
+            for session, entry in list(self._entries.items()):
+                is_orphan = entry.phase is Phase.RECOVERING and not entry.placement.is_running
+                if entry.deadline < now and (is_orphan or entry.phase is Phase.PLAYING):
+                    log.warning("session %s: the lease of group %s has ended", session, entry.group)
+                    entry.placement.restart()
+                if entry.player is None and entry.idle_since + self._config.idle_s < now:
+                    self._fail(session, SessionEnded(f"nobody has played for {self._config.idle_s:g} s"))
 
     def _alive(self) -> list[GroupBeat]:
         oldest = time.monotonic() - self._config.lease_s
@@ -228,7 +215,3 @@ class Directory:
         task = asyncio.ensure_future(job)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

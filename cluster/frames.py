@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from .messages import ChunkNotice, FramePacket
+from .chunk_extra import unpack_extra
+from .messages import CommittedChunk, FramePacket
 from .pieces import Piece
 
 
@@ -24,26 +25,27 @@ def encode_frames(frames: npt.NDArray[np.uint8], quality: int) -> list[bytes]:
 
 
 def packets_of(
-    notice: ChunkNotice, piece: Piece, images: list[bytes], *, decode_s: float, encode_s: float
+    chunk: CommittedChunk, piece: Piece, images: list[bytes], *, decode_s: float, encode_s: float
 ) -> tuple[FramePacket, ...]:
     """The piece's frames. The first one carries the stage times, and a chunk's first one the events that it took."""
-    stages = replace(notice.stages, decode_s=decode_s, encode_s=encode_s)
+    record, extra = chunk.record, unpack_extra(chunk.record.extra)
+    stages = replace(extra.stages, commit_s=chunk.commit_s, decode_s=decode_s, encode_s=encode_s)
     packets = []
     for number, data in enumerate(images, piece.first_frame):
-        forward, back, left, right = (bool(key) for key in notice.keyboard[number, :4])
+        forward, back, left, right = (bool(key) for key in record.keyboard[number, :4])
         packets.append(
             FramePacket(
-                frame_id=notice.first_frame_id + number,
-                branch=notice.branch,
-                chunk=notice.chunk,
+                frame_id=record.first_frame_id + number,
+                branch=record.branch,
+                chunk=record.chunk,
                 frame=number,
                 data=data,
-                client_time_us=int(notice.client_times_us[number]),
+                client_time_us=int(extra.client_times_us[number]),
                 keys=(forward, back, left, right),
-                camera_pitch=float(notice.mouse[number, 0]),
-                camera_yaw=float(notice.mouse[number, 1]),
+                camera_pitch=float(record.mouse[number, 0]),
+                camera_yaw=float(record.mouse[number, 1]),
                 stages=stages if number == piece.first_frame else None,
-                applied=notice.applied if number == 0 else None,
+                applied=extra.applied if number == 0 else None,
             )
         )
     return tuple(packets)

@@ -56,7 +56,9 @@ class WorkerGroup:
             # A loop that waits for its first epoch is no owner yet.
             epochs = {session: loop.epoch for session, loop in self._loops.items() if loop.epoch > 0}
             beat = GroupBeat(group=self._group, capacity=self._config.sessions_per_group, epochs=epochs)
-            await self._directory.beat(beat)
+            for session in await self._directory.beat(beat):
+                if session in self._loops:
+                    self._loops[session].leave()
             await asyncio.sleep(self._config.beat_s)
 
 

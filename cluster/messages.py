@@ -8,7 +8,8 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from ..model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES, Array, ClipInputs, Float32, Int64, WorldState
+from ..memory.records import ChunkRecord
+from ..model.clip import WorldState
 from .controls import ControlState, Event
 
 
@@ -35,10 +36,11 @@ class SessionSpec:
     """'first_person' or 'third_person'."""
     token_hash: str
     """SHA-256 of the player's token, in hex: the token itself is kept nowhere."""
+    created_at: float
+    """Seconds since the Unix epoch."""
 
-    @property
-    def record(self) -> SessionRecord:
-        """The spec without its image, before the first owner."""
+    def record(self, *, epoch: int = 0) -> SessionRecord:
+        """The spec without its image."""
         return SessionRecord(
             session=self.session,
             preset=self.preset,
@@ -46,6 +48,7 @@ class SessionSpec:
             seed=self.seed,
             viewpoint=self.viewpoint,
             token_hash=self.token_hash,
+            epoch=epoch,
         )
 
 
@@ -59,10 +62,8 @@ class SessionRecord:
     seed: int
     viewpoint: str
     token_hash: str
-    epoch: int = 0
+    epoch: int
     """Owners so far."""
-    last_event_id: int = 0
-    """The newest event that a committed chunk has taken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,51 +122,12 @@ class StageTimes:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ChunkNotice:
-    """What is known of a chunk's F frames besides their pixels. It is committed with the latents."""
-
-    session: str
-    branch: int
-    chunk: int
-    first_frame_id: int
-    keyboard: Float32
-    """(F, 6) what the world was told for each frame."""
-    mouse: Float32
-    """(F, 2)"""
-    client_times_us: Int64
-    """(F,) time stamp of the newest event that shaped each frame; 0 if none."""
-    applied: tuple[tuple[int, int], ...]
-    """(event id, id of the first frame it shaped)."""
-    stages: StageTimes
-    """Without decode and encode."""
-    controls: ControlState
-    """What the next plan starts from."""
-
-    @property
-    def frames(self) -> int:
-        """F."""
-        return len(self.keyboard)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ChunkCommit:
-    """A new chunk, on its way into the store."""
-
-    epoch: int
-    notice: ChunkNotice
-    clip: ClipInputs
-    """What it was made from."""
-    latents: Array
-    """(C, n, h, w)"""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CommittedChunk:
     """A chunk that has happened."""
 
-    notice: ChunkNotice
-    latents: Array
-    """(C, n, h, w) the chunk's new latents."""
+    record: ChunkRecord
+    commit_s: float
+    """Seconds that its commit took."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -219,8 +181,3 @@ class Progress:
     """The chunk that is being made."""
     step: int = 0
     num_steps: int = 0
-
-
-def chunk_frames(chunk: int) -> int:
-    """How many frames chunk number `chunk` adds to its world."""
-    return FIRST_CLIP_FRAMES if chunk == 0 else NEW_FRAMES

@@ -14,12 +14,14 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import RayServeException
 
 from ..errors import ServiceError, SessionEnded, SessionUnknown, StaleEpoch
+from ..memory.records import ChunkRecord
 from ..model.clip import ClipInputs, MemoryQuery, MemoryView, advance, plan_clip
+from .chunk_extra import ChunkExtra, pack_extra
 from .clients import DirectoryClient, GatewayClient, StoreClient
 from .config import ClusterConfig
 from .controls import ChunkControls, ControlState, plan_controls
 from .engine import ChunkJob, ChunkResult
-from .messages import ChunkCommit, ChunkNotice, Phase, Progress, SavedWorld, StageTimes
+from .messages import Phase, Progress, SavedWorld, StageTimes
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class SessionLoop:
         self._config = config
         self._ranks = ranks
         self._turn = turn
+        self._left = asyncio.Event()
         self._store = StoreClient(config)
         self._directory = DirectoryClient(config)
         self._gateway = GatewayClient(config)
@@ -55,9 +58,13 @@ class SessionLoop:
         """Returns when the session has ended or another group owns it. Raises WorkerLost when a rank died."""
         try:
             self.epoch = await self._directory.claim(self.session, self._group)
-            await _until_first(self._make_chunks(), self._keep_streaming())
+            await _until_first(self._make_chunks(), self._keep_streaming(), self._left.wait())
         except (SessionEnded, SessionUnknown, StaleEpoch) as end:
             log.info("session %s leaves group %s: %s", self.session, self._group, end.message)
+
+    def leave(self) -> None:
+        """The session has another owner, or none: stop."""
+        self._left.set()
 
     async def _make_chunks(self) -> None:
         world = await self._store.load(self.session)
@@ -92,25 +99,30 @@ class SessionLoop:
             retrieve_s=retrieve_s,
             steps_s=tuple(taken for stage, taken in result.timings.items() if stage.startswith("step")),
         )
-        notice = ChunkNotice(
-            session=self.session,
-            branch=clip.branch,
-            chunk=clip.chunk,
-            first_frame_id=world.next_frame_id,
-            keyboard=controls.keyboard,
-            mouse=controls.mouse,
+        extra = ChunkExtra(
             client_times_us=controls.client_times_us,
             applied=tuple((event, world.next_frame_id + frame) for event, frame in controls.applied),
             stages=stages,
             controls=after,
         )
-        commit = ChunkCommit(epoch=self.epoch, notice=notice, clip=clip, latents=result.latents)
-        await self._store.commit(commit)
+        record = ChunkRecord(
+            branch=clip.branch,
+            chunk=clip.chunk,
+            latents=result.latents,
+            poses=clip.poses[-clip.num_new_frames :],
+            keyboard=controls.keyboard,
+            mouse=controls.mouse,
+            prompt=clip.prompt,
+            first_frame_id=world.next_frame_id,
+            applied_event_ids=tuple(event for event, _ in controls.applied),
+            extra=pack_extra(extra),
+        )
+        await self._store.commit(self.session, self.epoch, record)
         await self._report(world, step=self._config.preset.sampling.steps)
         return replace(
             world,
             state=advance(world.state, clip, result.latents),
-            next_frame_id=world.next_frame_id + notice.frames,
+            next_frame_id=record.next_frame_id,
             controls=after,
         )
 
@@ -122,7 +134,9 @@ class SessionLoop:
         def retrieve(query: MemoryQuery) -> MemoryView:
             nonlocal retrieve_s
             started = time.perf_counter()
-            view = asyncio.run_coroutine_threadsafe(self._store.retrieve(self.session, query), loop).result()
+            view = asyncio.run_coroutine_threadsafe(
+                self._store.retrieve(self.session, world.state.branch, query), loop
+            ).result()
             retrieve_s = time.perf_counter() - started
             return view
 
@@ -164,7 +178,7 @@ class SessionLoop:
                 await asyncio.sleep(FOLLOW_AGAIN_S)
 
 
-async def _until_first(*jobs: Coroutine[Any, Any, None]) -> None:
+async def _until_first(*jobs: Coroutine[Any, Any, object]) -> None:
     """Run all until one returns or raises; cancel the others, and return or raise likewise."""
     tasks = [asyncio.ensure_future(job) for job in jobs]
     try:

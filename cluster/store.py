@@ -1,116 +1,174 @@
-"""The memory-store actor: holds every world, and hands committed chunks to whoever waits for them."""
+"""The memory-store actor: holds every world, and hands committed chunks to the decoders that wait for them."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+import contextlib
+import json
+import time
+from collections import defaultdict
 
-import numpy as np
-
-from ..errors import CommitConflict, SessionUnknown, StaleEpoch
-from ..memory.retrieval import select_frames
-from ..model.clip import MemoryQuery, MemoryView, WorldState, advance, initial_state
+from ..errors import SessionUnknown, StaleEpoch
+from ..memory.records import ChunkRecord, RetrievedView, Snapshot, WorldHeader, WorldSummary
+from ..memory.store import Store, StoreConfig
+from ..model.clip import PAST_FRAMES, MemoryQuery, MemoryView, WorldState
+from .chunk_extra import unpack_extra
 from .config import ClusterConfig
 from .controls import ControlState
-from .messages import ChunkCommit, CommittedChunk, SavedWorld, SessionRecord, SessionSpec
+from .messages import CommittedChunk, SavedWorld, SessionRecord, SessionSpec
 
 POLL_S = 10.0
 """Who waits for a chunk hears at least this often that there is none yet."""
 
 
-@dataclass(slots=True, eq=False)
-class _World:
-    spec: SessionSpec
-    state: WorldState
-    epoch: int = 0
-    chunks: list[CommittedChunk] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class StoreActor:
-    def __init__(self, config: ClusterConfig) -> None:
-        self._worlds: dict[str, _World] = {}
+    """A Ray actor over `memory.Store`. Every method may be called again with the same arguments."""
 
-    async def open(self, spec: SessionSpec) -> None:
-        self._worlds.setdefault(spec.session, _World(spec, initial_state(spec.seed)))
+    def __init__(self, config: ClusterConfig) -> None:
+        self._store = Store(StoreConfig(budget_bytes=config.store_bytes))
+        self._commit_s: dict[str, float] = {}
+        self._news: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def create(self, spec: SessionSpec) -> None:
+        """Make a world that nobody owns yet. Raises Overloaded past the store's budget."""
+        self._store.open(spec.session, 0, header=_header_of(spec))
 
     async def take_over(self, session: str) -> int:
-        world = self._world(session)
-        world.epoch += 1
-        self._wake(world)
-        return world.epoch
+        """Become the world's only writer. Returns the new epoch; older ones can commit and follow nothing from here."""
+        epoch = self._summary(session).epoch + 1
+        self._store.open(session, epoch)
+        self._tell(session)
+        return epoch
 
     async def load(self, session: str) -> SavedWorld:
-        world = self._world(session)
-        last = world.chunks[-1].notice if world.chunks else None
+        """Where a new owner goes on."""
+        snapshot = self._store.snapshot(session)
+        controls = unpack_extra(snapshot.last_extra).controls if snapshot.last_extra else ControlState()
         return SavedWorld(
-            spec=world.spec,
-            state=world.state,
-            next_frame_id=last.first_frame_id + last.frames if last else 0,
-            controls=last.controls if last else ControlState(),
+            spec=_spec_of(snapshot.header),
+            state=_state_of(snapshot),
+            next_frame_id=snapshot.next_frame_id,
+            controls=controls,
         )
 
-    async def retrieve(self, session: str, query: MemoryQuery) -> MemoryView:
-        world = self._world(session)
-        found = select_frames(query.query_poses, world.state.poses, query.candidate_stop)
-        latents = np.concatenate([c.latents for c in world.chunks], axis=1)
-        return MemoryView(
-            latents=latents[:, found.latent_idx],
-            frame_idx=found.frame_idx,
-            frame_idx_raw=found.frame_idx_raw,
-            latent_idx=found.latent_idx,
-            overlap=found.overlap,
-            poses=world.state.poses[found.pose_idx],
-        )
+    async def retrieve(self, session: str, branch: int, query: MemoryQuery) -> MemoryView:
+        """The past latents that see most of what the query will see. Other calls go on meanwhile."""
+        view = await asyncio.to_thread(self._store.retrieve, session, branch, query.query_poses, query.candidate_stop)
+        return _view_of(view)
 
-    async def commit(self, commit: ChunkCommit) -> None:
-        world = self._world(commit.notice.session)
-        self._fence(world, commit.epoch)
-        if commit.notice.chunk != world.state.chunk:
-            raise CommitConflict("gap")
-        world.state = advance(world.state, commit.clip, commit.latents)
-        world.chunks.append(CommittedChunk(notice=commit.notice, latents=commit.latents))
-        self._wake(world)
+    async def commit(self, session: str, epoch: int, record: ChunkRecord) -> None:
+        """Add a chunk. Raises StaleEpoch, CommitConflict, Overloaded."""
+        started = time.perf_counter()
+        self._store.commit(session, epoch, record)
+        self._commit_s[session] = time.perf_counter() - started
+        self._tell(session)
 
     async def chunk(self, session: str, epoch: int, chunk: int) -> CommittedChunk | None:
-        world = self._world(session)
-        self._fence(world, epoch)
-        if chunk >= len(world.chunks):
-            try:
+        """Wait for a chunk of the branch that grows; None if it has not come for a while. Raises StaleEpoch."""
+        found = self._find(session, epoch, chunk)
+        if found is None:
+            news = self._news[session]
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
-                    await world.changed.wait()
-            except TimeoutError:
-                pass
-            self._world(session)
-            self._fence(world, epoch)
-        return world.chunks[chunk] if chunk < len(world.chunks) else None
+                    await news.wait()
+            found = self._find(session, epoch, chunk)
+        return found
 
     async def place_of_frame(self, session: str, frame_id: int | None) -> tuple[int, int]:
-        world = self._world(session)
+        """(chunk, frame in it) of a frame id in the branch that grows; the next chunk's start for a frame to come. None
+        asks where to begin when nobody knows what has been shown: at the last chunk."""
+        records = self._records(session)
         if frame_id is None:
-            return max(0, len(world.chunks) - 1), 0
-        for c in world.chunks:
-            if frame_id < c.notice.first_frame_id + c.notice.frames:
-                return c.notice.chunk, frame_id - c.notice.first_frame_id
-        return len(world.chunks), 0
+            return max(0, len(records) - 1), 0
+        for record in records:
+            if frame_id < record.next_frame_id:
+                return record.chunk, max(0, frame_id - record.first_frame_id)
+        return len(records), 0
 
-    async def records(self) -> list[SessionRecord]:
-        return [replace(w.spec.record, epoch=w.epoch) for w in self._worlds.values()]
+    async def last_event_id(self, session: str) -> int:
+        """The newest event that a committed chunk has taken."""
+        return (await self.load(session)).controls.last_event_id
+
+    async def sessions(self) -> list[SessionRecord]:
+        """All worlds, for a directory that restarts."""
+        return [_spec_of(summary.header).record(epoch=summary.epoch) for summary in self._store.worlds()]
 
     async def delete(self, session: str) -> None:
-        world = self._worlds.pop(session, None)
-        if world:
-            self._wake(world)
+        """Forget a world."""
+        self._store.delete(session)
+        self._commit_s.pop(session, None)
+        self._tell(session)
+        del self._news[session]
 
-    def _wake(self, world: _World) -> None:
-        world.changed.set()
-        world.changed = asyncio.Event()
+    def _find(self, session: str, epoch: int, chunk: int) -> CommittedChunk | None:
+        summary = self._summary(session)
+        if epoch < summary.epoch:
+            raise StaleEpoch(f"epoch {epoch} of session {session} has been replaced by {summary.epoch}")
+        for record in self._store.read(session, summary.branch, chunk, chunk + 1):
+            is_newest = chunk + 1 == summary.chunk
+            return CommittedChunk(record=record, commit_s=self._commit_s.get(session, 0.0) if is_newest else 0.0)
+        return None
 
-    def _fence(self, world: _World, epoch: int) -> None:
-        if epoch < world.epoch:
-            raise StaleEpoch(f"epoch {epoch} of session {world.spec.session} has been replaced by {world.epoch}")
+    def _records(self, session: str) -> tuple[ChunkRecord, ...]:
+        summary = self._summary(session)
+        return self._store.read(session, summary.branch, 0, summary.chunk)
 
-    def _world(self, session: str) -> _World:
-        if session not in self._worlds:
-            raise SessionUnknown(f"the store has no session {session!r}")
-        return self._worlds[session]
+    def _summary(self, session: str) -> WorldSummary:
+        for summary in self._store.worlds():
+            if summary.header.session == session:
+                return summary
+        raise SessionUnknown(f"the memory store has no world {session!r}", hint="It was deleted, or has been lost.")
+
+    def _tell(self, session: str) -> None:
+        """Wake all who wait for this session now."""
+        self._news[session].set()
+        self._news[session] = asyncio.Event()
+
+
+def _header_of(spec: SessionSpec) -> WorldHeader:
+    return WorldHeader(
+        session=spec.session,
+        preset=spec.preset,
+        seed=spec.seed,
+        prompt=spec.prompt,
+        viewpoint=spec.viewpoint,
+        image=spec.image,
+        created_at=spec.created_at,
+        extra=json.dumps({"token_hash": spec.token_hash}).encode(),
+    )
+
+
+def _spec_of(header: WorldHeader) -> SessionSpec:
+    return SessionSpec(
+        session=header.session,
+        preset=header.preset,
+        image=header.image,
+        prompt=header.prompt,
+        seed=header.seed,
+        viewpoint=header.viewpoint,
+        token_hash=json.loads(header.extra)["token_hash"],
+        created_at=header.created_at,
+    )
+
+
+def _state_of(snapshot: Snapshot) -> WorldState:
+    return WorldState(
+        seed=snapshot.header.seed,
+        branch=snapshot.branch,
+        chunk=snapshot.chunk,
+        poses=snapshot.poses,
+        past=snapshot.past,
+        keyboard=snapshot.keyboard[-PAST_FRAMES:],
+        mouse=snapshot.mouse[-PAST_FRAMES:],
+    )
+
+
+def _view_of(view: RetrievedView) -> MemoryView:
+    return MemoryView(
+        latents=view.latents,
+        frame_idx=view.frame_idx,
+        frame_idx_raw=view.frame_idx_raw,
+        latent_idx=view.latent_idx,
+        overlap=view.overlap,
+        poses=view.poses,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +52,7 @@ class ClusterSessions:
             seed=request.seed,
             viewpoint=request.viewpoint,
             token_hash=hash_token(token),
+            created_at=time.time(),
         )
         return CreatedSession(info=await self._directory.create(spec), token=token)
 
