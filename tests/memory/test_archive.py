@@ -1,0 +1,121 @@
+"""Exported worlds: the same world comes back, and nothing damaged does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+from worldloom.errors import CommitConflict, Overloaded, SnapshotInvalid
+from worldloom.memory.archive import pack_world, unpack_world
+from worldloom.memory.records import same_content
+from worldloom.memory.store import Store, StoreConfig
+from worldloom.memory.world import World, committed, forked, new_world, rewound
+
+from .worlds import header_of, record_of
+
+
+def branched_world(dtype: np.typing.DTypeLike = np.float32) -> World:
+    """Branch 0 of three chunks, branch 1 cut at 1 with two more, branch 2 cut from branch 0 at 2 and empty."""
+    world = new_world(header_of("a").owned(), epoch=3)
+    for chunk in range(3):
+        world = committed(world, record_of(chunk, dtype=dtype, events=(chunk + 1,)).owned())
+    world = rewound(world, None, 1)
+    for chunk, first in ((1, 137), (2, 180)):
+        world = committed(world, record_of(chunk, branch=1, first_frame_id=first, dtype=dtype).owned())
+    return rewound(world, 0, 2)
+
+
+def assert_same_world(one: World, other: World) -> None:
+    assert same_content(one.header, other.header)
+    assert (one.head, one.next_frame_id, one.last_event_id) == (other.head, other.next_frame_id, other.last_event_id)
+    assert one.branches.keys() == other.branches.keys()
+    for number, branch in one.branches.items():
+        twin = other.branches[number]
+        assert (branch.parent, branch.at_chunk, len(branch.chunks)) == (twin.parent, twin.at_chunk, len(twin.chunks))
+        assert all(map(same_content, branch.chunks, twin.chunks))
+
+
+BLOB = pack_world(branched_world())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn])
+def test_a_world_comes_back_with_all_its_branches_and_no_owner(dtype: np.typing.DTypeLike) -> None:
+    world = branched_world(dtype)
+    back = unpack_world(pack_world(world))
+    assert_same_world(back, world)
+    assert back.epoch == 0
+
+
+def test_chunks_that_branches_share_are_stored_and_loaded_once() -> None:
+    assert sum(name.endswith("latents") for name in load(BLOB)) == 5
+    back = unpack_world(BLOB)
+    assert back.branches[1].chunks[0] is back.branches[0].chunks[0]
+
+
+def test_a_fork_of_a_later_branch_comes_back_under_its_branch_number() -> None:
+    fork = forked(branched_world(), header_of("b").owned(), 1, None)
+    assert min(fork.branches) == 1 and fork.next_frame_id == 220
+    assert_same_world(unpack_world(pack_world(rewound(fork, None, 1))), rewound(fork, None, 1))
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.integers(0, len(BLOB) - 1), bit=st.integers(0, 7))
+def test_a_file_with_any_bit_changed_is_the_same_world_or_refused(place: int, bit: int) -> None:
+    damaged = bytearray(BLOB)
+    damaged[place] ^= 1 << bit
+    try:
+        back = unpack_world(bytes(damaged))
+    except SnapshotInvalid:
+        return
+    assert_same_world(back, unpack_world(BLOB))
+
+
+def test_a_changed_latent_is_refused() -> None:
+    damaged = bytearray(BLOB)
+    damaged[-10] ^= 1
+    with pytest.raises(SnapshotInvalid):
+        unpack_world(bytes(damaged))
+
+
+@pytest.mark.parametrize("size", [0, 7, 8, 100, len(BLOB) // 2, len(BLOB) - 1])
+def test_a_file_that_is_cut_off_is_refused(size: int) -> None:
+    with pytest.raises(SnapshotInvalid, match=f"{size} bytes"):
+        unpack_world(BLOB[:size])
+
+
+def test_other_files_and_other_versions_are_refused() -> None:
+    with pytest.raises(SnapshotInvalid):
+        unpack_world(b"not a world at all, but a text of some length")
+    with pytest.raises(SnapshotInvalid):
+        unpack_world(save({"weight": np.zeros(3)}))
+    header_size = int.from_bytes(BLOB[:8], "little")
+    metadata = json.loads(BLOB[8 : 8 + header_size])["__metadata__"]
+    with pytest.raises(SnapshotInvalid, match="version '2'"):
+        unpack_world(save(load(BLOB), {**metadata, "version": "2"}))
+
+
+def test_importing_adds_a_world_that_can_be_opened_and_played_on() -> None:
+    store = Store(StoreConfig(budget_bytes=10**9))
+    imported = store.import_world(BLOB, session="copy")
+    assert (imported.header.session, imported.branch, imported.chunk) == ("copy", 2, 2)
+    store.open("copy", 1)
+    store.commit("copy", 1, record_of(2, branch=2, first_frame_id=imported.next_frame_id))
+    assert store.snapshot("copy").chunk == 3
+    with pytest.raises(CommitConflict, match="'copy'"):
+        store.import_world(BLOB, session="copy")
+    assert store.import_world(BLOB).header.session == "a"
+
+
+def test_importing_past_the_budget_or_damaged_adds_nothing() -> None:
+    store = Store(StoreConfig(budget_bytes=1000))
+    refusals: list[tuple[bytes, Any]] = [(BLOB, Overloaded), (BLOB[:-1], SnapshotInvalid)]
+    for blob, error in refusals:
+        with pytest.raises(error):
+            store.import_world(blob)
+    assert store.worlds() == () and store.bytes_used == 0
