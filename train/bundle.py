@@ -1,0 +1,42 @@
+"""A run's results as a few flat files, to carry between machines that keep nothing.
+
+Weights of stage S go as `S--weights-0.safetensors` and so on, everything small (figures, logs, pictures) into one
+`<name>.zip`. Optimizer states stay behind: a stage goes on from weights alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+SEPARATOR = "--"
+SMALL = (".json", ".jsonl", ".png")
+
+
+def pack(out: Path, target: Path, stages: Sequence[str], name: str) -> list[Path]:
+    """Copies the weights of these stages' folders and zips all small files of a run into `target`."""
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for stage in stages:
+        for path in sorted((out / stage).glob("weights-*.safetensors")):
+            copy = target / f"{stage}{SEPARATOR}{path.name}"
+            shutil.copyfile(path, copy)
+            written.append(copy)
+    archive = target / f"{name}.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in sorted(out.rglob("*")):
+            if path.is_file() and path.suffix in SMALL:
+                file.write(path, path.relative_to(out))
+    return [*written, archive]
+
+
+def unpack(source: Path, out: Path) -> None:
+    """Puts packed weights back where a run expects them; files that are there already stay."""
+    for path in sorted(source.glob(f"*{SEPARATOR}*.safetensors")):
+        stage, name = path.name.split(SEPARATOR)
+        target = out / stage / name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)

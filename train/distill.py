@@ -1,0 +1,212 @@
+"""The distillation stage: a student that needs three steps, by distribution matching (DMD).
+
+Student and critic start as copies of the teacher, the base model. The student makes clips with its own few steps; noise
+is added to them, and where the critic, which learns what the student makes, and the teacher, which knows what is real,
+disagree about the clean clip, the student moves towards the teacher (Yin et al. 2023, arXiv 2311.18828). First on one
+segment with true past and memory ("cold"), then on a random one of up to six segments that the student itself rolls
+out, with memory from its own past (model specification, section 9).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..model.sampler import TIMESTEPS, unipc_schedule
+from .base import ClipDraw, ClipMix, load_model, training_latents
+from .clips import Clips
+from .compiling import compile_blocks
+from .evaluate import EvaluationConfig, report
+from .latents import LatentSet, Starts, encode_starts
+from .muon import OptimizerConfig
+from .progress import Budget, Progress, learning_rate, write_metrics
+from .prompts import VARIANTS, PromptTokens
+from .rendering import RenderConfig
+from .selfplay import Solver, frames_needed, roll, segment_clips
+from .stage import Learner, Workplace, run
+from .vae import load_autoencoder
+from .world_model import WorldModel, add_noise, shifted
+
+STAGE = "distill"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DistillRecipe:
+    """How the student learns."""
+
+    budget: Budget
+    render: RenderConfig
+    batch: int
+    student: OptimizerConfig
+    critic: OptimizerConfig
+    cold: float = 0.3
+    """Share of the budget spent on one segment with true past."""
+    cold_critic_steps: int = 5
+    """Critic updates for one of the student, in the cold part."""
+    critic_steps: int = 3
+    """The same afterwards."""
+    max_segments: int = 6
+    guidance: float = 1.5
+    """Of the teacher, which is how a student without guidance learns to do as if it had some."""
+    sigma_range: tuple[float, float] = (0.02, 0.98)
+    """Noise levels, before shifting, at which teacher and critic compare."""
+    ema: float = 0.98
+    mix: ClipMix = field(default_factory=lambda: ClipMix(memoryless=0.0, null=0.0))
+    rollout_episodes: int = 2000
+    """Worlds to roll out in; only their first frames are rendered."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+class Distillation:
+    """Student, critic and teacher, and one step of each."""
+
+    def __init__(self, recipe: DistillRecipe, place: Workplace, data: LatentSet, starts: Starts, null: Tensor) -> None:
+        self.recipe = recipe
+        self.place = place
+        self.starts = starts
+        self.shift = place.preset.sampling.shift
+        self.schedule = unipc_schedule(place.preset.sampling.steps, self.shift)
+        self.null_tokens = null.to(place.device)
+        self.teacher = load_model(place, "base").to(place.dtype)
+        self.student = Learner(load_model(place, "base"), recipe.student, recipe.ema, place)
+        self.critic = Learner(load_model(place, "base"), recipe.critic, recipe.ema, place)
+        self.generator = place.device_generator(STAGE)
+        self.choices = torch.Generator().manual_seed(place.seed)
+        self.draw = ClipDraw(data, recipe.mix, self.null_tokens, seed=place.seed + 1, rank=place.ranks.rank)
+
+    @property
+    def device(self) -> torch.device:
+        return self.place.device
+
+    @property
+    def running(self) -> tuple[WorldModel, WorldModel]:
+        student: Any = self.student.trainee.running
+        critic: Any = self.critic.trainee.running
+        return student, critic
+
+    def clips(self, spent: float) -> Clips:
+        """What the student has to make next: a true clip's surroundings, or those of its own rollout."""
+        if spent < self.recipe.cold:
+            return self.draw.draw(self.recipe.batch)
+        index = int(torch.randint(self.recipe.max_segments, (), generator=self.choices))
+        rows = torch.randint(len(self.starts.images), (self.recipe.batch,), generator=self.generator, device=self.device)
+        variants = torch.randint(len(VARIANTS), rows.shape, generator=self.generator, device=self.device)
+        episodes = self.starts.episodes.select(rows)
+        stream = self.starts.images[rows].float()
+        if index:
+            solver = Solver(steps=self.place.preset.sampling.steps, shift=self.shift)
+            stream = roll(self.running[0], episodes, stream, index, solver, self.generator)
+        return segment_clips(episodes, stream, index, variants)
+
+    def make(self, clips: Clips, *, evaluations: int) -> Tensor:
+        """The student's clean clip (B, C, N, h, w) at its n-th evaluation, with a gradient through that one only."""
+        student, _ = self.running
+        state = self.schedule.start(self._noise(clips))
+        conditioning = student.prepare(clips)
+        for number, weights in enumerate(self.schedule.steps[:evaluations]):
+            is_last = number == evaluations - 1
+            sigma = torch.full_like(clips.start, weights.timestep, dtype=torch.float32) / TIMESTEPS
+            with torch.set_grad_enabled(is_last and torch.is_grad_enabled()):
+                velocity = student.velocity(clips, conditioning, state.sample, sigma)
+            if is_last:
+                return state.sample - weights.sigma * velocity
+            state = self.schedule.advance(state, velocity)
+        raise ValueError(f"{evaluations} evaluations: the student needs at least one")
+
+    def student_loss(self, clips: Clips) -> Tensor:
+        """Its gradient moves the made clips to where the teacher finds them likelier than the critic does."""
+        evaluations = 1 + int(torch.randint(len(self.schedule.steps), (), generator=self.choices))
+        made = self.make(clips, evaluations=evaluations)
+        with torch.no_grad():
+            sigma = self._sigma(len(made))
+            noisy = add_noise(made.detach(), self._noise(clips), sigma)
+            _, critic = self.running
+            real = self._teacher_clean(clips, noisy, sigma)
+            fake = _clean(critic, clips, noisy, sigma)
+            scale = (made - real).abs().mean(dim=(1, 2, 3, 4), keepdim=True).clamp(min=1e-3)
+            goal = made - (fake - real) / scale
+        return 0.5 * (made - goal).square().mean()
+
+    def critic_loss(self, clips: Clips) -> Tensor:
+        """Flow matching on what the student makes."""
+        with torch.no_grad():
+            made = self.make(clips, evaluations=len(self.schedule.steps))
+        sigma, noise = self._sigma(len(made)), self._noise(clips)
+        _, critic = self.running
+        velocity = critic(clips, add_noise(made, noise, sigma), sigma)
+        return (velocity - (noise - made)).square().mean()
+
+    def _teacher_clean(self, clips: Clips, noisy: Tensor, sigma: Tensor) -> Tensor:
+        clean = _clean(self.teacher, clips, noisy, sigma)
+        if self.recipe.guidance == 1.0:
+            return clean
+        everywhere = torch.ones_like(clips.start, dtype=torch.bool)
+        null = clips.without_memory().nulled(everywhere, self.null_tokens)
+        away = _clean(self.teacher, null, noisy, sigma)
+        return away + self.recipe.guidance * (clean - away)
+
+    def _sigma(self, batch: int) -> Tensor:
+        low, high = self.recipe.sigma_range
+        uniform = torch.rand(batch, generator=self.generator, device=self.device)
+        return shifted(low + (high - low) * uniform, self.shift)
+
+    def _noise(self, clips: Clips) -> Tensor:
+        return torch.randn(clips.new.shape, generator=self.generator, device=self.device)
+
+
+def _clean(model: WorldModel, clips: Clips, noisy: Tensor, sigma: Tensor) -> Tensor:
+    """The model's idea of the clean clip."""
+    return noisy - sigma.view(-1, 1, 1, 1, 1) * model(clips, noisy, sigma)
+
+
+def train_distill(recipe: DistillRecipe, place: Workplace, seconds: float | None = None) -> dict[str, Any]:
+    """Distils the base model of the run; saves `distill/weights*`, curves and strips; returns and writes the figures."""
+    folder = place.folder(STAGE)
+    begun = time.monotonic()
+    prompts = PromptTokens(place.preset.text.text_len)
+    data = training_latents(recipe.render, (0,), prompts, place)
+    walk = replace(recipe.render, clips=recipe.rollout_episodes, frames=frames_needed(recipe.max_segments))
+    starts = encode_starts(walk, load_autoencoder(place).coder.to(place.dtype), prompts, place)
+    made = time.monotonic()
+    both = Distillation(recipe, place, data, starts, prompts.ids(""))
+    first_step = both.student.resume(folder)
+    both.critic.resume(place.folder("distill-critic"))
+    for model in (*both.running, both.teacher):
+        compile_blocks(model.transformer.blocks, place.device)
+    budget = place.budget(recipe.budget, None if seconds is None else seconds - (made - begun))
+    progress = Progress(STAGE, budget, place.ranks, folder, every=10, first_step=first_step)
+
+    def step(spent: float, scale: float) -> Mapping[str, Tensor]:
+        # The critic must not lag behind at the end, so its rate falls to a third only.
+        critic_scale = learning_rate(spent, floor=0.3)
+        for _ in range(recipe.cold_critic_steps if spent < recipe.cold else recipe.critic_steps):
+            critic = both.critic_loss(both.clips(spent))
+            both.critic.learn(critic, critic_scale)
+        student = both.student_loss(both.clips(spent))
+        norm = both.student.learn(student, scale)
+        return {"student": student, "critic": critic, "grad": norm}
+
+    def save(number: int) -> None:
+        both.student.save(folder, number, {})
+        if place.keep_state:
+            both.critic.save(place.folder("distill-critic"), number, {})
+
+    run(progress, step, save)
+    average: Any = both.student.ema.network
+    figures: dict[str, Any] = {
+        "data_s": made - begun,
+        "episodes": len(data),
+        "train_s": progress.elapsed_s,
+        "steps": progress.step,
+        "student_steps_per_s": (progress.step - first_step) / max(progress.elapsed_s, 1e-9),
+    }
+    if place.ranks.is_first:
+        steps = place.preset.sampling.steps
+        figures |= report(average, recipe.evaluation, place, folder, STAGE, steps=steps)
+        write_metrics(folder / "distill.json", figures)
+    return figures

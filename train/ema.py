@@ -1,0 +1,28 @@
+"""A slow average of a network's weights: what is sampled from, saved and shipped."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class Ema:
+    """Holds a copy of a network that follows it.
+
+    The average warms up: after n updates it decays by at most (1 + n) / (10 + n), so that it forgets the random start.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.updates = 0
+        self._live = [param.detach() for param in network.parameters()]
+        self._slow = [param.detach() for param in self.network.parameters()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(self._slow, self._live, 1.0 - decay)

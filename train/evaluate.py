@@ -1,0 +1,195 @@
+"""How good a world model is, on worlds that it has not seen: against rendered truth, against what was asked, by eye."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES
+from ..model.vae import Decoder, Encoder
+from .clips import Episodes
+from .data.motion import integrate, place
+from .data.paths import Episodes as Walks
+from .data.paths import scripted
+from .data.render import render
+from .data.worlds import HELD_OUT_FROM, Worlds, sample_worlds
+from .frames import to_signed
+from .latents import encode, episodes_of
+from .picture_loss import psnr, ssim
+from .pictures import save_strip, to_uint8
+from .prompts import PromptTokens
+from .rendering import held_out_walks
+from .selfplay import Solver, frames_needed, roll
+from .stage import Workplace
+from .vae import load_autoencoder
+from .world_model import WorldModel
+
+ACTIONS = ("W", "S", "A", "D", "left", "right")
+SPEED = 0.1
+"""Mouse units a frame of the turns."""
+MOVING_FRAMES = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TestWorlds:
+    """Held-out worlds with an episode each and its rendered frames."""
+
+    worlds: Worlds
+    episodes: Episodes
+    frames: Tensor
+    """(B, F, H, W, 3) uint8."""
+
+
+def walk_worlds(worlds: Worlds, walk: Walks, prompts: PromptTokens, place_: Workplace) -> TestWorlds:
+    video = place_.preset.video
+    frames = render(worlds, walk.poses, video.height, video.width)
+    return TestWorlds(worlds=worlds, episodes=episodes_of(worlds, walk, prompts), frames=frames)
+
+
+@torch.no_grad()
+def decode(decoder: Decoder, latents: Tensor) -> Tensor:
+    """Frames (B, F, 3, H, W) in [-1, 1] of latents (B, C, n, h, w), one stream after another."""
+    dtype = next(decoder.parameters()).dtype
+    streams = [decoder.decode(stream[None].to(dtype), piece_latents=4)[0] for stream in latents]
+    return torch.cat(streams).float().transpose(1, 2)
+
+
+@torch.no_grad()
+def against_truth(
+    model: WorldModel, encoder: Encoder, decoder: Decoder, test: TestWorlds, segments: int, solver: Solver, seed: int
+) -> tuple[dict[str, float], Tensor]:
+    """PSNR and SSIM per chunk of rollouts against the rendered truth, beside those of a frozen first frame; and the
+    frames (B, F, 3, H, W)."""
+    generator = torch.Generator(test.frames.device).manual_seed(seed)
+    images = encode(encoder, test.frames[:, :1])
+    made = decode(decoder, roll(model, test.episodes, images, segments, solver, generator))
+    truth = to_signed(test.frames[:, : made.shape[1]], torch.float32).transpose(1, 2)
+    figures: dict[str, float] = {}
+    start = 0
+    for chunk in range(segments):
+        stop = FIRST_CLIP_FRAMES + NEW_FRAMES * chunk
+        part = slice(start, stop)
+        figures[f"psnr_chunk{chunk}"] = float(psnr(made[:, part], truth[:, part]).mean())
+        figures[f"ssim_chunk{chunk}"] = float(ssim(made[:, part], truth[:, part]).mean())
+        frozen = truth[:, start : start + 1].expand_as(truth[:, part])
+        figures[f"psnr_frozen_chunk{chunk}"] = float(psnr(frozen, truth[:, part]).mean())
+        start = stop
+    figures["sharpness"] = float(_sharpness(made) / _sharpness(truth))
+    return figures, made
+
+
+def _sharpness(frames: Tensor) -> Tensor:
+    """Mean absolute second difference: what blur takes away."""
+    rows = frames[..., 2:, :] - 2 * frames[..., 1:-1, :] + frames[..., :-2, :]
+    columns = frames[..., 2:] - 2 * frames[..., 1:-1] + frames[..., :-2]
+    return rows.abs().mean() + columns.abs().mean()
+
+
+def action_rows(action: str, frames: int) -> tuple[Tensor, Tensor]:
+    """Keyboard (frames, 6) and mouse (frames, 2) that do one thing for a while and then nothing."""
+    keyboard, mouse = torch.zeros(frames, 6), torch.zeros(frames, 2)
+    if action in "WSAD":
+        keyboard[:MOVING_FRAMES, "WSAD".index(action)] = 1.0
+    else:
+        mouse[:MOVING_FRAMES, 1] = SPEED if action == "right" else -SPEED
+    return keyboard, mouse
+
+
+@torch.no_grad()
+def control(
+    model: WorldModel,
+    encoder: Encoder,
+    decoder: Decoder,
+    prompts: PromptTokens,
+    place_: Workplace,
+    solver: Solver,
+    *,
+    worlds: int,
+    seed: int,
+) -> tuple[dict[str, object], list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]:
+    """Share of trials in which the generated view matches the truth of the asked action best, of six.
+
+    Returns figures, and for each action a row of start, truth and generated view of the first world.
+    """
+    held_out = sample_worlds(range(HELD_OUT_FROM + 500, HELD_OUT_FROM + 500 + worlds)).to(place_.device)
+    starts = scripted(held_out, *_star()).poses[:, :1]
+    trials = {action: _trial(held_out, starts[:, 0], action) for action in ACTIONS}
+    tests = {action: walk_worlds(held_out, walk, prompts, place_) for action, walk in trials.items()}
+    late = slice(-4, None)
+    truths = torch.stack([to_signed(t.frames[:, late], torch.float32).transpose(1, 2) for t in tests.values()], dim=1)
+    hits: dict[str, object] = {}
+    rows = []
+    total = 0.0
+    for number, (action, test) in enumerate(tests.items()):
+        generator = torch.Generator(place_.device).manual_seed(seed)
+        images = encode(encoder, test.frames[:, :1])
+        made = decode(decoder, roll(model, test.episodes, images, 1, solver, generator))[:, late]
+        scores = psnr(made[:, None].expand_as(truths), truths).mean(dim=-1)
+        share = float((scores.argmax(dim=1) == number).float().mean())
+        hits[f"control_{action}"] = share
+        total += share / len(ACTIONS)
+        views = [test.frames[0, 0].cpu().numpy(), test.frames[0, -1].cpu().numpy(), to_uint8(made[0, -1])]
+        rows.append(np.stack(views))
+    hits["control"] = total
+    return hits, rows
+
+
+def _star() -> tuple[Tensor, Tensor]:
+    """A script that goes every way from one place and back, so that its start is clear all round."""
+    pairs = [action_rows(action, MOVING_FRAMES) for action in ("W", "S", "S", "W", "A", "D", "D", "A")]
+    return torch.cat([keys for keys, _ in pairs]), torch.cat([mouse for _, mouse in pairs])
+
+
+def _trial(worlds: Worlds, start: Tensor, action: str) -> Walks:
+    keyboard, mouse = (
+        rows[None].expand(len(worlds), -1, -1).to(start.device) for rows in action_rows(action, FIRST_CLIP_FRAMES)
+    )
+    poses = integrate(keyboard, mouse)
+    return Walks(keyboard=keyboard, mouse=mouse, poses=place(start, poses), model_poses=poses)
+
+
+def save_rollout_strip(test: TestWorlds, made: Tensor, path: Path, *, worlds: int = 4, columns: int = 10) -> None:
+    """Truth above rollout for the first worlds, evenly over the length."""
+    at = torch.linspace(0, made.shape[1] - 1, columns).long()
+    rows = []
+    for world in range(min(worlds, len(made))):
+        rows += [test.frames[world, at.to(test.frames.device)].cpu().numpy(), to_uint8(made[world, at.to(made.device)])]
+    save_strip(rows, path)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationConfig:
+    """How much is evaluated after a stage."""
+
+    worlds: int = 8
+    segments: int = 3
+    control_worlds: int = 8
+
+
+def report(
+    model: WorldModel, config: EvaluationConfig, place_: Workplace, folder: Path, name: str, *, steps: int
+) -> dict[str, object]:
+    """Rollouts of held-out worlds against their truth, and the control check; draws `<name>-strip.png` and
+    `<name>-control.png`."""
+    prompts = PromptTokens(place_.preset.text.text_len)
+    autoencoder = load_autoencoder(place_)
+    encoder, decoder = autoencoder.coder, autoencoder.decoder
+    solver = Solver(steps=steps, shift=place_.preset.sampling.shift)
+    test = held_out_test(config.worlds, config.segments, prompts, place_)
+    figures, made = against_truth(model, encoder, decoder, test, config.segments, solver, place_.seed)
+    save_rollout_strip(test, made, folder / f"{name}-strip.png")
+    hits, rows = control(
+        model, encoder, decoder, prompts, place_, solver, worlds=config.control_worlds, seed=place_.seed
+    )
+    save_strip(rows, folder / f"{name}-control.png")
+    return {**figures, **hits}
+
+
+def held_out_test(worlds: int, segments: int, prompts: PromptTokens, place_: Workplace) -> TestWorlds:
+    """Held-out worlds with wandering episodes of so many segments."""
+    drawn, walk = held_out_walks(worlds, frames_needed(segments), place_)
+    return walk_worlds(drawn, walk, prompts, place_)

@@ -1,0 +1,89 @@
+"""The mixture stage: two copies of the base model, one for high noise and one for low, each on its own levels only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ..model.mixture import HIGH_NOISE, LOW_NOISE
+from .base import ClipDraw, ClipMix, FlowMatching, load_model, training_latents
+from .compiling import compile_blocks
+from .error_buffer import ErrorConfig
+from .latents import LatentSet
+from .muon import OptimizerConfig
+from .progress import Budget, Progress, write_metrics
+from .prompts import PromptTokens
+from .rendering import RenderConfig
+from .stage import Learner, Workplace, run
+
+STAGE = "mixture"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MixtureRecipe:
+    """How the experts are trained; the budget is for each of them."""
+
+    budget: Budget
+    render: RenderConfig
+    batch: int
+    optimizer: OptimizerConfig
+    boundary: float = 0.9
+    """Noise level at and above which the high-noise expert runs."""
+    first_frames: tuple[int, ...] = (0, 40, 80)
+    mix: ClipMix = field(default_factory=ClipMix)
+    errors: ErrorConfig = field(default_factory=ErrorConfig)
+    ema: float = 0.995
+
+    @property
+    def experts(self) -> dict[str, tuple[float, float]]:
+        """Noise levels of each expert, by its name in the published layout."""
+        return {HIGH_NOISE["first_person"]: (self.boundary, 1.0), LOW_NOISE: (0.0, self.boundary)}
+
+
+def train_mixture(recipe: MixtureRecipe, place: Workplace, seconds: float | None = None) -> dict[str, Any]:
+    """Trains both experts, sharing `seconds`; saves `high_noise_first_person/weights*` and `low_noise/weights*`."""
+    begun = time.monotonic()
+    prompts = PromptTokens(place.preset.text.text_len)
+    data = training_latents(recipe.render, recipe.first_frames, prompts, place)
+    left = None if seconds is None else (seconds - (time.monotonic() - begun)) / len(recipe.experts)
+    budget = place.budget(recipe.budget, left)
+    figures: dict[str, Any] = {"episodes": len(data)}
+    for name, levels in recipe.experts.items():
+        figures |= _train_expert(name, levels, recipe, place, data, prompts.ids(""), budget)
+    if place.ranks.is_first:
+        write_metrics(place.out / "mixture.json", figures)
+    return figures
+
+
+def _train_expert(
+    name: str,
+    levels: tuple[float, float],
+    recipe: MixtureRecipe,
+    place: Workplace,
+    data: LatentSet,
+    null_tokens: Tensor,
+    budget: Budget,
+) -> dict[str, float]:
+    model = load_model(place, "base")
+    # Experts share the text encoder: a prompt is encoded once for all of them.
+    model.text.requires_grad_(False)
+    learner = Learner(model, recipe.optimizer, recipe.ema, place)
+    folder = place.folder(name)
+    learner.resume(folder)
+    running: Any = learner.trainee.running
+    compile_blocks(running.transformer.blocks, place.device)
+    draw = ClipDraw(data, recipe.mix, null_tokens, seed=place.seed + 2, rank=place.ranks.rank)
+    flow = FlowMatching(recipe.errors, place, data.streams.shape, levels=levels)
+    progress = Progress(name, budget, place.ranks, folder)
+
+    def step(spent: float, scale: float) -> Mapping[str, Tensor]:
+        loss = flow.loss(running, draw.draw(recipe.batch))
+        return {"loss": loss, "grad": learner.learn(loss, scale)}
+
+    run(progress, step, lambda number: learner.save(folder, number, {}))
+    last = progress.rows[-1]["loss"] if progress.rows else float("nan")
+    return {f"loss_{name}": last, f"steps_{name}": float(progress.step)}

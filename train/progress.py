@@ -1,0 +1,123 @@
+"""How far a stage is: its budget of wall-clock time and steps, its log, its progress bar, its curve."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .pictures import save_curves
+from .ranks import Ranks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """When a stage ends: after `seconds` or `steps`, whichever comes first."""
+
+    seconds: float
+    steps: int
+
+
+class Progress:
+    """Runs the loop of one stage.
+
+    Iterating yields the share of the budget that is spent, from 0 up to, but not including, 1. It keeps the numbers of
+    the last steps on the device and reads them only every `every` steps, so that logging does not stall the GPU.
+    Lines go to `<folder>/<name>.jsonl` and curves to `<folder>/<name>.png`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        budget: Budget,
+        ranks: Ranks,
+        folder: Path,
+        *,
+        every: int = 20,
+        first_step: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.budget = budget
+        self.ranks = ranks
+        self.folder = folder
+        self.every = every
+        self.step = first_step
+        self.rows: list[dict[str, float]] = []
+        self._clock = clock
+        self._first = first_step
+        self._start = clock()
+        self._recent: list[Mapping[str, Tensor]] = []
+        self._bar = tqdm(total=budget.steps, desc=name, disable=not ranks.is_first, mininterval=2.0, leave=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._flush()
+        self._bar.close()
+        if self.ranks.is_first and self.rows:
+            save_curves(self.rows, self.folder / f"{self.name}.png", title=self.name)
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._clock() - self._start
+
+    @property
+    def spent(self) -> float:
+        """Share of the budget that is spent."""
+        return max((self.step - self._first) / self.budget.steps, self.elapsed_s / self.budget.seconds)
+
+    def __iter__(self) -> Iterator[float]:
+        spent = self.spent
+        while spent < 1.0:
+            yield spent
+            self.step += 1
+            self._bar.update()
+            if self.ranks.device.type == "cuda" and self.step % 8 == 0:
+                # Without this the host runs ahead by thousands of launches and the clock means nothing.
+                torch.cuda.synchronize(self.ranks.device)
+            spent = self.ranks.agree(self.spent)
+
+    def log(self, values: Mapping[str, Tensor]) -> None:
+        """Notes the numbers of a step: scalar tensors, read later."""
+        self._recent.append({key: value.detach() for key, value in values.items()})
+        if len(self._recent) >= self.every:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._recent:
+            return
+        keys = sorted({key for row in self._recent for key in row})
+        row = {"step": float(self.step), "seconds": round(self.elapsed_s, 2)}
+        for key in keys:
+            row[key] = float(torch.stack([r[key].float() for r in self._recent if key in r]).mean())
+        self._recent = []
+        self.rows.append(row)
+        self._bar.set_postfix({key: f"{row[key]:.4g}" for key in keys[:4]}, refresh=False)
+        if self.ranks.is_first:
+            with (self.folder / f"{self.name}.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def learning_rate(spent: float, *, warmup: float = 0.02, floor: float = 0.0) -> float:
+    """Linear warm-up over the first `warmup` of the budget, then linear decay to `floor`, as a factor of the peak."""
+    if spent < warmup:
+        return (spent + 1e-3) / (warmup + 1e-3)
+    return floor + (1.0 - floor) * (1.0 - spent) / (1.0 - warmup)
+
+
+def write_metrics(path: Path, values: Mapping[str, object]) -> None:
+    """Writes a stage's results as JSON, keys sorted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")

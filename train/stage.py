@@ -1,0 +1,132 @@
+"""What all training stages share: where they run and write, and how they pick up where they stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..model.preset import Preset
+from .checkpoints import has_weights, load_state, load_weights, save_state, save_weights
+from .ema import Ema
+from .muon import Muon, OptimizerConfig
+from .precision import Trainee, training_dtype
+from .progress import Budget, Progress, learning_rate
+from .ranks import Ranks
+
+SAVE_EVERY_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workplace:
+    """Where a stage runs."""
+
+    preset: Preset
+    out: Path
+    """Run folder; each stage has a folder of its name in it."""
+    ranks: Ranks
+    seed: int
+    keep_state: bool = True
+    """Whether to write optimizer states, which are several times as large as the weights."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.ranks.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return training_dtype(self.device)
+
+    def folder(self, stage: str) -> Path:
+        path = self.out / stage
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def generator(self, stage: str) -> torch.Generator:
+        """CPU randomness of this rank in a stage."""
+        salt = sum(ord(letter) * 31**index for index, letter in enumerate(stage))
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + salt + self.ranks.rank * 7919) % 2**63)
+
+    def device_generator(self, stage: str) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(self.generator(stage).initial_seed())
+
+    def budget(self, budget: Budget, seconds: float | None) -> Budget:
+        """A stage's budget, with the seconds that the command line gave in their place."""
+        return budget if seconds is None else replace(budget, seconds=seconds)
+
+
+class Learner:
+    """A network with its running copy, optimizer and average, and their checkpoint."""
+
+    def __init__(self, network: nn.Module, config: OptimizerConfig, ema: float, place: Workplace) -> None:
+        self.place = place
+        self.trainee = Trainee(network, dtype=place.dtype)
+        self.optimizer = Muon(((n, p) for n, p in network.named_parameters() if p.requires_grad), config)
+        self.ema = Ema(network, ema)
+
+    @property
+    def network(self) -> nn.Module:
+        return self.trainee.network
+
+    def learn(self, loss: Tensor, scale: float) -> Tensor:
+        """One update towards a lower loss with the learning rates times `scale`; returns the gradient norm."""
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.trainee.collect_gradients()
+        self.place.ranks.average_gradients(self.optimizer.params)
+        norm = self.optimizer.step(scale)
+        self.optimizer.zero_grad()
+        self.trainee.refresh()
+        self.ema.update()
+        return norm
+
+    def resume(self, folder: Path) -> int:
+        """Takes up what an earlier run left in `folder`: the whole state, or the weights alone. Returns its steps."""
+        state = load_state(folder, self.place.device)
+        if state is not None:
+            self.network.load_state_dict(state["network"])
+            self.ema.network.load_state_dict(state["ema"])
+            self.ema.updates = int(state["ema_updates"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        elif has_weights(folder):
+            weights, _ = load_weights(folder)
+            self.network.load_state_dict(weights)
+            self.ema.network.load_state_dict(weights)
+        self.place.ranks.share(self.network.parameters())
+        self.trainee.refresh()
+        return 0 if state is None else int(state["step"])
+
+    def save(self, folder: Path, step: int, meta: Mapping[str, Any]) -> None:
+        if not self.place.ranks.is_first:
+            return
+        save_weights(folder, self.ema.network.state_dict(), meta=meta)
+        if self.place.keep_state:
+            save_state(
+                folder,
+                {
+                    "network": self.network.state_dict(),
+                    "ema": self.ema.network.state_dict(),
+                    "ema_updates": self.ema.updates,
+                    "optimizer": self.optimizer.state_dict(),
+                    "step": step,
+                },
+            )
+
+
+def run(
+    progress: Progress,
+    step: Callable[[float, float], Mapping[str, Tensor]],
+    save: Callable[[int], None],
+) -> None:
+    """The loop of a stage: `step(spent, scale)` until the budget is spent, `save(step)` now and then and at the end."""
+    saved = progress.elapsed_s
+    with progress:
+        for spent in progress:
+            progress.log(step(spent, learning_rate(spent)))
+            if progress.elapsed_s - saved > SAVE_EVERY_S:
+                save(progress.step)
+                saved = progress.elapsed_s
+    save(progress.step)

@@ -1,0 +1,130 @@
+"""The VAE stage: an autoencoder learns to draw the worlds' frames again, then its latents are measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .checkpoints import load_weights
+from .compiling import compile_blocks, vae_blocks
+from .frames import CropConfig, FramePool, draw_pixels, to_signed
+from .muon import OptimizerConfig
+from .picture_loss import PictureLossConfig, picture_loss, psnr
+from .pictures import save_strip, to_uint8
+from .progress import Budget, Progress, write_metrics
+from .rendering import RenderConfig, held_out_clips, render_pool
+from .stage import Learner, Workplace, run
+
+STAGE = "vae"
+LONG_STREAM_FRAMES = 133
+LATE_FRAMES = slice(93, 133)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VAERecipe:
+    """How the autoencoder is trained."""
+
+    budget: Budget
+    """Of training alone; rendering has its own."""
+    render: RenderConfig
+    crops: tuple[CropConfig, ...]
+    optimizer: OptimizerConfig
+    loss: PictureLossConfig = field(default_factory=PictureLossConfig)
+    kl: float = 2e-5
+    ema: float = 0.998
+    held_out_clips: int = 8
+    held_out_frames: int = LONG_STREAM_FRAMES
+    stats_clips: int = 256
+
+
+def train_vae(recipe: VAERecipe, place: Workplace, seconds: float | None = None) -> dict[str, Any]:
+    """Trains, saves `vae/weights*`, curves and a strip; returns and writes the figures."""
+    folder = place.folder(STAGE)
+    begun = time.monotonic()
+    pool = render_pool(recipe.render, place)
+    rendered = time.monotonic()
+    learner = Learner(Autoencoder(place.preset.vae).to(place.device), recipe.optimizer, recipe.ema, place)
+    first_step = learner.resume(folder)
+    network: Any = learner.trainee.running
+    average: Any = learner.ema.network
+    if learner.trainee.is_copy:
+        network.to(memory_format=torch.channels_last_3d)
+    compile_blocks(vae_blocks(network), place.device)
+    budget = place.budget(recipe.budget, None if seconds is None else seconds - (rendered - begun))
+    progress = Progress(STAGE, budget, place.ranks, folder, first_step=first_step)
+    generator = place.generator(STAGE)
+
+    frames_seen = 0
+
+    def step(spent: float, scale: float) -> Mapping[str, Tensor]:
+        nonlocal frames_seen
+        crop = next(crop for crop in recipe.crops if spent <= crop.until)
+        frames_seen += crop.clips * crop.frames
+        video = pool.draw(crop, generator, place.dtype)
+        noise = torch.randn(network.latent_shape(video), device=place.device)
+        made, divergence = network(video, noise)
+        picture = picture_loss(recipe.loss, draw_pixels(made), draw_pixels(video))
+        norm = learner.learn(picture + recipe.kl * divergence, scale)
+        with torch.no_grad():
+            quality = psnr(draw_pixels(made), draw_pixels(video)).mean()
+        return {"loss": picture, "kl": divergence, "psnr": quality, "grad": norm}
+
+    def save(number: int) -> None:
+        mean, std = latent_stats(average, pool, recipe.stats_clips)
+        learner.save(folder, number, {"latents_mean": mean, "latents_std": std})
+
+    run(progress, step, save)
+    figures: dict[str, Any] = {
+        "render_s": rendered - begun,
+        "pool_frames": pool.num_frames,
+        "train_s": progress.elapsed_s,
+        "steps": progress.step,
+        "frames_per_s": frames_seen / max(progress.elapsed_s, 1e-9),
+        **measure(average, recipe, place),
+    }
+    if place.ranks.is_first:
+        write_metrics(folder / "vae.json", figures)
+    return figures
+
+
+def load_autoencoder(place: Workplace) -> Autoencoder:
+    """The trained autoencoder of a run, float32, with its latent statistics set. Raises CheckpointError without one."""
+    weights, meta = load_weights(place.out / STAGE)
+    network = Autoencoder(place.preset.vae)
+    network.load_state_dict(weights)
+    for half in (network.coder, network.decoder):
+        half.set_latent_stats(meta["latents_mean"], meta["latents_std"])
+    return network.to(place.device).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def latent_stats(network: Autoencoder, pool: FramePool, clips: int) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each latent channel over the first clips of the pool."""
+    videos = (to_signed(clip[None], torch.float32) for clip in pool.clips[:clips])
+    parts = [network.coder(video, piece_latents=4)[0] for video in videos]
+    latents = torch.cat(parts).float().transpose(0, 1).flatten(1)
+    return latents.mean(dim=1).tolist(), latents.std(dim=1).clamp(min=1e-4).tolist()
+
+
+@torch.no_grad()
+def measure(network: Autoencoder, recipe: VAERecipe, place: Workplace) -> dict[str, float]:
+    """PSNR on held-out worlds over whole streams and late in them; draws a strip of truth above reconstruction."""
+    truth = held_out_clips(recipe.held_out_clips, recipe.held_out_frames, place)
+    made = torch.cat([network.reconstruct(to_signed(clip[None], torch.float32)) for clip in truth])
+    quality = psnr(made.transpose(1, 2), to_signed(truth, torch.float32).transpose(1, 2))
+    if place.ranks.is_first:
+        at = torch.linspace(0, truth.shape[1] - 1, 6).long()
+        rows = [
+            frames
+            for t, m in list(zip(truth, made, strict=True))[:4]
+            for frames in (t[at].cpu().numpy(), to_uint8(m[:, at].transpose(0, 1)))
+        ]
+        save_strip(rows, place.folder(STAGE) / "vae-strip.png")
+    late = quality[:, LATE_FRAMES] if quality.shape[1] >= LATE_FRAMES.stop else quality[:, -4:]
+    return {"psnr": float(quality.mean()), "psnr_late": float(late.mean()), "psnr_first": float(quality[:, 0].mean())}
