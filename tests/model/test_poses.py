@@ -75,7 +75,9 @@ def test_keys_step_along_the_view_and_opposite_keys_cancel(keys: tuple[int, ...]
 
 
 def test_mouse_turns_15_degrees_a_unit_and_nothing_below_the_dead_zone() -> None:
-    np.testing.assert_array_equal(integrate_poses(*actions(2, pitch=0.1, yaw=-0.2))[1, 3:], np.float32([1.5, -3]))
+    np.testing.assert_array_equal(
+        integrate_poses(*actions(2, pitch=0.1, yaw=-0.2))[1, 3:], np.array([1.5, -3], np.float32)
+    )
     np.testing.assert_array_equal(integrate_poses(*actions(2, pitch=0.0199, yaw=-0.0199))[1, 3:], [0, 0])
 
 
