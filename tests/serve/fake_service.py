@@ -105,6 +105,7 @@ class FakeService:
             Route("/v1/sessions/{id}", self._session, methods=["GET", "DELETE"]),
             Route("/v1/samples", self._samples),
             Route("/v1/samples/{name}/image", self._sample_image),
+            Route("/v1/presets", self._presets),
             WebSocketRoute("/stream", self._stream),
             Mount("/", StaticFiles(directory=WEB_DIR, html=True)),
         ]
@@ -156,6 +157,17 @@ class FakeService:
             for sample in list_samples()
         ]
         return JSONResponse({"samples": listed})
+
+    async def _presets(self, request: Request) -> Response:
+        preset = {
+            "preset": "fake",
+            "width": WIDTH,
+            "height": HEIGHT,
+            "frame_rate": self.frame_rate,
+            "trained": self.trained,
+            "prompt_chars": 400,
+        }
+        return JSONResponse({"presets": [preset]})
 
     async def _sample_image(self, request: Request) -> Response:
         return Response(load_sample(request.path_params["name"]).read_bytes(), media_type="image/png")

@@ -1,0 +1,132 @@
+// Numbers and bars under the picture, the keys on it, and what covers it while nothing moves.
+
+import { State } from "./protocol.js";
+
+const $ = (id) => document.getElementById(id);
+const STAGES = ["queue", "plan", "retrieve", "denoise", "commit", "decode", "encode"];
+const IDLE_ANGLE = 0.02;
+const COVERS = {
+  opening: ["Opening the world", "Connecting to the service"],
+  [State.QUEUED]: ["Waiting for a free place", ""],
+  [State.WARMING_UP]: ["Warming up", "The model loads its weights"],
+  [State.PLAYING]: ["Making the first frames", "Press a key to choose where to go"],
+  [State.RECOVERING]: ["Moving your world", "Another worker takes it over; nothing is lost"],
+  reconnecting: ["Reconnecting", "Your world waits where you left it"],
+};
+const PILLS = {
+  opening: "opening", [State.QUEUED]: "queued", [State.WARMING_UP]: "warming up", [State.PLAYING]: "playing",
+  [State.RECOVERING]: "recovering", reconnecting: "reconnecting", ended: "ended",
+};
+
+export class Readout {
+  constructor() {
+    this.newestEchoUs = 0;
+    this.chunkFrames = 40;
+    for (const id of ["fps", "latency", "buffer", "network", "chunk"]) $(id).textContent = "–";
+    $("stages").classList.add("empty");
+    $("played").style.transform = "scaleX(0)";
+    $("steps").replaceChildren();
+    $("stage-bar").replaceChildren(...STAGES.map(() => document.createElement("i")));
+    $("stage-legend").replaceChildren(...STAGES.map(() => document.createElement("li")));
+    STAGES.forEach((name, index) => { $("stage-legend").children[index].textContent = name; });
+    this.light({});
+  }
+
+  /** `name` is a State, or 'opening', 'reconnecting', 'ended'. */
+  state(name, status = null) {
+    $("state").hidden = false;
+    $("state").textContent = PILLS[name] ?? "";
+    $("state").dataset.state = PILLS[name] ?? "";
+    if (name === State.QUEUED && status?.queue_position) $("state").textContent += ` #${status.queue_position}`;
+  }
+
+  cover(name, status = null) {
+    const [title, hint] = COVERS[name] ?? COVERS.opening;
+    const place = name === State.QUEUED && status?.queue_position ? `Number ${status.queue_position} in the queue` : hint;
+    this.setCover(title, place, "busy");
+  }
+
+  /** The end: in good order, or by a problem { message, hint }. */
+  ended(problem) {
+    this.state("ended");
+    if (problem) this.setCover(problem.message, problem.hint, "failed");
+    else this.setCover("The world has ended", "Its session is closed.", "done");
+  }
+
+  setCover(title, hint, kind) {
+    $("cover").dataset.kind = kind;
+    $("cover").classList.remove("gone");
+    $("cover-title").textContent = title;
+    $("cover-hint").textContent = hint;
+    $("again").hidden = kind === "busy";
+  }
+
+  uncover() {
+    $("cover").classList.add("gone");
+  }
+
+  /** Denoising steps of the chunk that is being made, in the bar and on the cover. */
+  steps(status) {
+    if (status.num_steps === 0) return;
+    for (const place of [$("steps"), $("pips")]) {
+      if (place.children.length !== status.num_steps) {
+        place.replaceChildren(...Array.from({ length: status.num_steps }, () => document.createElement("i")));
+      }
+      [...place.children].forEach((pip, step) => pip.classList.toggle("done", step < status.step));
+    }
+    $("chunk").textContent = `${status.chunk + 1} · step ${status.step}/${status.num_steps}`;
+  }
+
+  /** A frame has been shown. */
+  shown(frame) {
+    this.light(frame.action ?? {});
+    const frames = frame.chunk === 0 ? this.chunkFrames + 17 : this.chunkFrames;
+    $("played").style.transform = `scaleX(${Math.min(1, (frame.frame + 1) / frames)})`;
+    if (frame.client_time_us > this.newestEchoUs) {
+      this.newestEchoUs = frame.client_time_us;
+      $("latency").textContent = milliseconds(performance.now() - frame.client_time_us / 1000);
+    }
+  }
+
+  /** The pressed keys, as the world was told for the frame on screen. */
+  light(action) {
+    const lit = {
+      forward: action.forward, back: action.back, left: action.left, right: action.right,
+      look_up: action.camera_pitch < -IDLE_ANGLE, look_down: action.camera_pitch > IDLE_ANGLE,
+      look_left: action.camera_yaw < -IDLE_ANGLE, look_right: action.camera_yaw > IDLE_ANGLE,
+    };
+    for (const cap of document.querySelectorAll("[data-key]")) cap.classList.toggle("lit", Boolean(lit[cap.dataset.key]));
+  }
+
+  /** The keys that are held down now, whether the world knows or not. */
+  press(names) {
+    for (const cap of document.querySelectorAll("[data-key]")) cap.classList.toggle("down", names.has(cap.dataset.key));
+  }
+
+  pace(framesPerSecond, bufferedMs) {
+    $("fps").textContent = framesPerSecond ? framesPerSecond.toFixed(1) : "–";
+    $("buffer").textContent = framesPerSecond ? milliseconds(bufferedMs) : "–";
+  }
+
+  network(ms) {
+    $("network").textContent = milliseconds(ms);
+  }
+
+  /** Where the last chunk's time went. */
+  stages(times) {
+    const denoise = times.step_ms.reduce((sum, step) => sum + step, 0);
+    const ms = STAGES.map((name) => (name === "denoise" ? denoise : times[`${name}_ms`]));
+    const total = Math.max(ms.reduce((sum, part) => sum + part, 0), 1e-6);
+    STAGES.forEach((name, index) => {
+      $("stage-bar").children[index].style.flexGrow = ms[index] / total;
+      $("stage-bar").children[index].title = `${name}: ${milliseconds(ms[index])}`;
+      $("stage-legend").children[index].textContent = `${name} ${milliseconds(ms[index])}`;
+    });
+    $("stages").classList.remove("empty");
+  }
+}
+
+function milliseconds(ms) {
+  if (ms >= 1000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${ms >= 10 || ms === 0 ? Math.round(ms) : ms.toFixed(1)} ms`;
+}
