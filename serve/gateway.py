@@ -63,6 +63,7 @@ class Gateway:
             ping_interval=self._config.heartbeat_s,
             ping_timeout=self._config.heartbeat_s,
             write_limit=1 << 20,
+            close_timeout=2.0,
         )
 
     async def ready(self) -> int:

@@ -33,6 +33,8 @@ class ServiceConfig:
     """Of HTTP and of the stream: loopback unless told otherwise."""
     port: int = 8000
     """Of HTTP; 0 takes a free one. It belongs to the Ray cluster, whose first service sets it."""
+    route_prefix: str = "/"
+    """Of all HTTP paths: each service on a Ray cluster needs its own."""
     stream_port: int = 0
     """Of the WebSocket; 0 takes a free one."""
     address: str = "local"
@@ -56,7 +58,7 @@ class ServiceHandle:
     @property
     def url(self) -> str:
         """Of the web page and the HTTP API."""
-        return f"http://{self.config.host}:{self._port}"
+        return f"http://{self.config.host}:{self._port}{self.config.route_prefix.rstrip('/')}"
 
     @property
     def stream_url(self) -> str:
@@ -76,7 +78,7 @@ class ServiceHandle:
         http = http_app(self.config.cluster, stream_port=self._stream_port)
         self._targets = [
             *cluster_targets(self.config.cluster),
-            RunTarget(target=http, name=f"{self.config.cluster.name}-http", route_prefix="/"),
+            RunTarget(target=http, name=f"{self.config.cluster.name}-http", route_prefix=self.config.route_prefix),
         ]
         try:
             ray_serve.run_many(self._targets)

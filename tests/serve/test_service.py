@@ -1,0 +1,251 @@
+"""The whole service over HTTP and WebSocket: with the mock for what is exact, and once with a real model."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from websockets.exceptions import ConnectionClosed
+from worldloom.cluster.config import ClusterConfig
+from worldloom.model.preset import load_preset
+from worldloom.serve.protocol import session_pb2 as pb
+from worldloom.serve.service import ServiceConfig, ServiceHandle, start_service
+
+from .player import create, end, join, keys_of, story_of, told, walk, world
+
+STILL = (False, False, False, False)
+
+
+def test_a_script_arrives_frame_by_frame_in_the_pictures(mock_service: ServiceHandle) -> None:
+    script = walk(100)
+
+    async def play() -> list[pb.Frame]:
+        async with world(mock_service) as player:
+            welcome = await player.until("welcome")
+            assert (welcome.width, welcome.height, welcome.trained) == (224, 128, False)
+            assert welcome.next_frame_id == 0 and welcome.last_event_id == 0
+            await player.play(script)
+            frames = await player.frames(96)
+            assert player.applied == {1: 0}
+            return frames
+
+    frames = asyncio.run(play())
+    assert [frame.frame_id for frame in frames[:97]] == list(range(97))
+    for frame, action in zip(frames[:97], script, strict=False):
+        story = story_of(frame)
+        assert (story.chunk, story.frame) == (frame.chunk, frame.frame)
+        assert story.keys == keys_of(action) and story.mouse == pytest.approx((0, action.camera_yaw), abs=0.01)
+        assert told(frame)[:4] == keys_of(action) and frame.client_time_us == 1001
+    assert [frame.chunk for frame in frames[:97]] == [0] * 57 + [1] * 40
+    assert frames[0].stages.decode_ms > 0 and len(frames[0].stages.step_ms) == 3
+
+
+def test_held_keys_fill_chunks_until_released_and_a_tap_is_played_once(mock_service: ServiceHandle) -> None:
+    async def play() -> tuple[list[pb.Frame], dict[int, int]]:
+        async with world(mock_service) as player:
+            # Nothing is planned while nothing is shown: so both ends of the tap fall between the same two plans.
+            player.acknowledges = False
+            await player.send(controls=pb.Controls(event_id=1, client_time_us=1000, forward=True))
+            await player.frames(56)
+            await player.send(controls=pb.Controls(event_id=2, client_time_us=1_000_000, right=True))
+            await player.send(controls=pb.Controls(event_id=3, client_time_us=1_250_000))
+            await player.until("accepted", lambda accepted: accepted.event_id == 3)
+            player.acknowledges = True
+            await player.send(ack=pb.FrameAck(frame_id=56))
+            await player.until("applied", lambda applied: any(event.event_id == 3 for event in applied.events))
+            return await player.frames(player.applied[3] + 39), player.applied
+
+    frames, applied = asyncio.run(play())
+    assert applied[1] == 0 and applied[2] == applied[3]
+    keys = [keys_of(frame.action) for frame in frames]
+    start = applied[3]
+    assert set(keys[:start]) == {(True, False, False, False)}
+    # 250 ms at 16 frames a second.
+    assert keys[start : start + 5] == [(False, False, False, True)] * 4 + [STILL]
+    assert set(keys[start + 4 : start + 40]) == {STILL}
+
+
+def test_every_event_is_accepted_and_a_repeated_one_is_applied_once(mock_service: ServiceHandle) -> None:
+    async def play() -> None:
+        async with world(mock_service) as player:
+            for _ in range(2):
+                await player.send(controls=pb.Controls(event_id=4, client_time_us=7, yaw_motion=0.5))
+                accepted = await player.until("accepted")
+                assert (accepted.event_id, accepted.client_time_us) == (4, 7)
+            frames = await player.frames(96)
+            turned = [frame.frame_id for frame in frames if frame.action.camera_yaw]
+            assert turned == [0, 1, 2, 3, 4]
+            await player.send(controls=pb.Controls(event_id=4, client_time_us=7, yaw_motion=0.5))
+            await player.until("accepted")
+            later = (await player.frames(240))[97:]
+            assert not any(frame.action.camera_yaw for frame in later)
+
+    asyncio.run(play())
+
+
+def test_the_same_seed_and_script_give_the_same_bytes_and_sessions_share_nothing(mock_service: ServiceHandle) -> None:
+    async def play() -> list[bytes]:
+        async with world(mock_service) as player:
+            await player.play(walk(97))
+            return [frame.data for frame in (await player.frames(96))[:97]]
+
+    async def both() -> list[list[bytes]]:
+        return await asyncio.gather(play(), play())
+
+    one, other = asyncio.run(both())
+    assert one == other
+
+
+def test_a_world_waits_for_its_player_and_goes_on_where_it_was(mock_service: ServiceHandle) -> None:
+    session = create(mock_service)
+
+    async def leave_and_return() -> None:
+        async with join(session) as player:
+            await player.play(walk(57))
+            await player.frames(56)
+            await player.send(bye=pb.Bye())
+        await asyncio.sleep(0.2)
+        async with join(session) as player:
+            welcome = await player.until("welcome")
+            assert welcome.last_event_id == 1
+            await player.play(walk(40), event_id=2)
+            frames = await player.frames(welcome.next_frame_id + 40)
+            assert frames[0].frame_id >= 57
+            assert player.applied[2] >= 57
+
+    try:
+        asyncio.run(leave_and_return())
+    finally:
+        end(mock_service, session)
+
+
+def test_wrong_players_get_typed_errors_and_disturb_nobody(mock_service: ServiceHandle) -> None:
+    session = create(mock_service)
+
+    async def refused(*, token: str | None = None, version: int = 1) -> str:
+        async with join(session, token=token, version=version) as player:
+            code: str = (await player.until("error")).code
+            with pytest.raises(ConnectionClosed):
+                await player.receive()
+            return code
+
+    async def play() -> None:
+        async with join(session) as player:
+            await player.until("welcome")
+            assert await refused() == "player_taken"
+            assert await refused(token="guess") == "not_authorized"
+            assert await refused(version=99) == "version_mismatch"
+            await player.play(walk(57))
+            await player.frames(56)
+
+    try:
+        asyncio.run(play())
+    finally:
+        end(mock_service, session)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"controls": pb.Controls(event_id=1, camera_yaw=1.5)}, "action_invalid"),
+        ({"controls": pb.Controls(event_id=1, pitch_motion=float("nan"))}, "action_invalid"),
+        ({"controls": pb.Controls(forward=True)}, "action_invalid"),
+        ({"script": pb.Script(event_id=1)}, "action_invalid"),
+        (
+            {"script": pb.Script(event_id=1, frames=[pb.ActionFrame(), pb.ActionFrame(camera_pitch=-2)])},
+            "action_invalid",
+        ),
+        ({"hello": pb.Hello(protocol_version=1)}, "message_invalid"),
+    ],
+)
+def test_a_wrong_message_is_answered_by_an_error_and_the_world_goes_on(
+    mock_service: ServiceHandle, body: dict[str, Any], code: str
+) -> None:
+    async def play() -> None:
+        async with world(mock_service) as player:
+            await player.send(**body)
+            assert (await player.until("error")).code == code
+            await player.play(walk(5), event_id=2)
+            await player.frames(10)
+            assert player.applied == {2: 0}
+
+    asyncio.run(play())
+
+
+def test_bytes_that_are_no_message_end_the_connection(mock_service: ServiceHandle) -> None:
+    async def play(data: bytes | str) -> None:
+        async with world(mock_service) as player:
+            await player.until("welcome")
+            await player.socket.send(data)
+            assert (await player.until("error")).code == "message_invalid"
+            with pytest.raises(ConnectionClosed):
+                await player.receive()
+
+    for data in (b"\xff\xff\xff", "text", b""):
+        asyncio.run(play(data))
+
+
+def test_a_full_service_says_when_to_come_again(mock_service: ServiceHandle) -> None:
+    sessions = [create(mock_service) for _ in range(3)]
+    try:
+        refused = httpx.post(f"{mock_service.url}/v1/sessions", json={})
+        assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
+        assert refused.json()["error"]["code"] == "overloaded" and refused.json()["error"]["retryable"]
+    finally:
+        for session in sessions:
+            end(mock_service, session)
+    end(mock_service, create(mock_service))
+
+
+def test_deleting_a_session_says_goodbye_to_its_player(mock_service: ServiceHandle) -> None:
+    session = create(mock_service)
+    url = f"{mock_service.url}/v1/sessions/{session['session_id']}"
+
+    async def play() -> None:
+        async with join(session) as player:
+            await player.play(walk(57))
+            await player.frames(30)
+            described = (await asyncio.to_thread(httpx.get, url)).json()
+            assert described["state"] == "playing" and described["has_player"] and "token" not in described
+            assert (await asyncio.to_thread(httpx.delete, url)).status_code == 204
+            await player.until("bye")
+
+    asyncio.run(play())
+    assert httpx.get(url).json()["error"]["code"] == "session_unknown"
+    assert httpx.delete(url).status_code == 404
+
+
+def test_an_uploaded_picture_starts_a_world(mock_service: ServiceHandle) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (640, 480), "orange").save(file, "PNG")
+    reply = httpx.post(
+        f"{mock_service.url}/v1/sessions",
+        files={"image": ("start.png", file.getvalue(), "image/png")},
+        data={"prompt": "an orange place", "seed": "3", "viewpoint": "third_person"},
+    )
+    session = reply.json()
+    assert reply.status_code == 201, reply.text
+    assert (session["prompt"], session["seed"], session["viewpoint"]) == ("an orange place", 3, "third_person")
+    end(mock_service, session)
+
+
+def test_a_real_model_plays_beside_the_mock_on_the_same_cluster(http_port: int) -> None:
+    cluster = ClusterConfig(preset=load_preset("tiny"), name="tiny")
+    config = ServiceConfig(cluster=cluster, port=http_port, route_prefix="/tiny")
+
+    async def play(service: ServiceHandle) -> list[pb.Frame]:
+        async with world(service) as player:
+            await player.play(walk(97))
+            return (await player.frames(96))[:97]
+
+    with start_service(config) as service:
+        one, other = (asyncio.run(play(service)) for _ in range(2))
+    assert [frame.frame_id for frame in one] == list(range(97))
+    assert [frame.data for frame in one] == [frame.data for frame in other]
+    pixels = np.asarray(Image.open(io.BytesIO(one[-1].data)))
+    assert pixels.shape == (64, 96, 3) and pixels.std() > 0
