@@ -39,6 +39,10 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 
+OnStep = Callable[[int, int], None]
+"""Called after each solver step with the steps done and the steps in all."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryView:
     """What retrieval found for the query frames of one clip, slot by slot (M slots)."""
@@ -141,6 +145,22 @@ def initial_state(seed: int, branch: int = 0) -> WorldState:
         past=None,
         keyboard=np.zeros((0, 6), np.float32),
         mouse=np.zeros((0, 2), np.float32),
+    )
+
+
+def resumed_state(
+    *, seed: int, branch: int, chunk: int, poses: Float64, past: Array | None, keyboard: Float32, mouse: Float32
+) -> WorldState:
+    """A world from its record: `poses` (F, 5), `keyboard` (F, 6) and `mouse` (F, 2) of all its frames, `past` latents
+    (C, 4, h, w) or None before the first chunk."""
+    return WorldState(
+        seed=seed,
+        branch=branch,
+        chunk=chunk,
+        poses=poses,
+        past=past,
+        keyboard=keyboard[-PAST_FRAMES:],
+        mouse=mouse[-PAST_FRAMES:],
     )
 
 

@@ -1,6 +1,6 @@
 """Seconds that retrieval takes for ten minutes of world, on one CPU thread.
 
-    OMP_NUM_THREADS=1 python ops/bench/memory_retrieval.py [--frames 24000] [--runs 5] [--out ops/bench/results/memory_retrieval.json]
+    OMP_NUM_THREADS=1 python ops/bench/memory_retrieval.py [--frames 24000] [--runs 5] [--out RESULT.json]
 
 Five worlds: one explores ever new ground, two are played by keys or by mouse, one turns on the spot for ten minutes
 (many frames see almost the same, so few can be ruled out), one never moves. Each is timed as the store is asked, five
