@@ -116,7 +116,7 @@ class Play {
   leave() {
     this.stream.close("the player left");
     this.halt();
-    endSession(this.ticket.session_id);
+    endSession(this.ticket);
   }
 }
 

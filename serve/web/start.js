@@ -18,8 +18,11 @@ async function call(path, options) {
   return body;
 }
 
-export const endSession = (id) =>
-  fetch(`/v1/sessions/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: true }).catch(() => {});
+/** Give the session back; works while the page goes away, too. */
+export const endSession = ({ session_id, token }) =>
+  fetch(`/v1/sessions/${encodeURIComponent(session_id)}`, {
+    method: "DELETE", keepalive: true, headers: { Authorization: `Bearer ${token}` },
+  }).catch(() => {});
 
 export class StartForm {
   /** `opened(ticket, imageUrl)` gets the session that was opened and the picture it starts from. */
