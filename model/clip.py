@@ -148,22 +148,6 @@ def initial_state(seed: int, branch: int = 0) -> WorldState:
     )
 
 
-def resumed_state(
-    *, seed: int, branch: int, chunk: int, poses: Float64, past: Array | None, keyboard: Float32, mouse: Float32
-) -> WorldState:
-    """A world from its record: `poses` (F, 5), `keyboard` (F, 6) and `mouse` (F, 2) of all its frames, `past` latents
-    (C, 4, h, w) or None before the first chunk."""
-    return WorldState(
-        seed=seed,
-        branch=branch,
-        chunk=chunk,
-        poses=poses,
-        past=past,
-        keyboard=keyboard[-PAST_FRAMES:],
-        mouse=mouse[-PAST_FRAMES:],
-    )
-
-
 def latent_of_frame(frame: int) -> int:
     """Index of the latent frame that holds a video frame: frame 0 is latent 0, frames 1 … 4 are latent 1."""
     return (frame - 1) // 4 + 1
