@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..model.clip import Array, ClipInputs
+from ..model.clip import Array, ClipInputs, OnStep
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +35,7 @@ class Engine(Protocol):
         """Do what only the first steps would have to wait for, so that they are as fast as later ones."""
         ...
 
-    def step(self, job: ChunkJob) -> ChunkResult: ...
+    def step(self, job: ChunkJob, *, on_step: OnStep | None = None) -> ChunkResult: ...
 
 
 class Decoder(Protocol):

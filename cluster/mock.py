@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError
-from ..model.clip import FIRST_CLIP_LATENTS, NEW_LATENTS, PAST_LATENTS, Array, ClipInputs
+from ..model.clip import FIRST_CLIP_LATENTS, NEW_LATENTS, PAST_LATENTS, Array, ClipInputs, OnStep
 from ..model.preset import Preset
 from .engine import ChunkJob, ChunkResult
 from .mock_frames import RECORD, draw_frame
@@ -39,7 +39,7 @@ class MockEngine:
     def warm_up(self) -> None:
         """Nothing to do."""
 
-    def step(self, job: ChunkJob) -> ChunkResult:
+    def step(self, job: ChunkJob, *, on_step: OnStep | None = None) -> ChunkResult:
         started = time.perf_counter()
         payload = _describe(job.clip)
         latents = np.zeros((len(payload), int(np.prod(self._shape))), ml_dtypes.bfloat16)
@@ -49,6 +49,8 @@ class MockEngine:
             started = time.perf_counter()
             time.sleep(self._step_time_s)
             timings[f"step{step}"] = time.perf_counter() - started
+            if on_step is not None:
+                on_step(step + 1, self._num_steps)
         grid = latents.reshape(len(payload), *self._shape)
         return ChunkResult(latents=np.ascontiguousarray(grid.swapaxes(0, 1)), timings=timings)
 

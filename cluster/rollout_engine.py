@@ -7,8 +7,7 @@ import numpy.typing as npt
 import torch
 
 from ..model.arrays import to_array, to_tensor
-from ..model.clip import Array
-from ..model.denoise import OnStep
+from ..model.clip import Array, OnStep
 from ..model.load import load_rollout, resolve_device
 from ..model.preset import Preset
 from ..model.rehearsal import still_clips

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from .clip import OnStep
 from .conditioning import Conditioning
 from .sampler import unipc_schedule
 from .transformer import WorldTransformer
 
 ExpertFor = Callable[[int], WorldTransformer]
 """The network that denoises at a timestep in [0, 1000)."""
-OnStep = Callable[[int, int], None]
-"""Called after each solver step with the steps done and the steps in all."""
 
 # What the network is told about frames whose actions are unknown or do not count: memory, and the null branch.
 NEUTRAL_MOUSE = 1.0

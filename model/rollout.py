@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .arrays import to_array, to_tensor
 from .camera import camera_map
-from .clip import ClipInputs
-from .denoise import ClipTensors, OnStep, Stages, denoise
+from .clip import ClipInputs, OnStep
+from .denoise import ClipTensors, Stages, denoise
 from .noise import chunk_noise
 from .preset import SamplingConfig
 from .transformer import WorldTransformer
