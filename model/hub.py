@@ -1,66 +1,109 @@
-"""Where a preset's weights lie on disk, and fetching them from the Hugging Face hub.
+"""Fetching a preset's weights from the Hugging Face hub.
 
-A fetched directory has the layout of the repository. Files appear in it under their own names only once they are whole
-and verified; a record beside them says which.
+A fetched directory has the layout of the repository. A file has its own name in it only once it is whole and verified;
+the record `.worldloom.json` says which files those are.
 """
 
 from __future__ import annotations
 
-import os
+import json
+import shutil
 from pathlib import Path
 
-from ..errors import CheckpointError, NotReleased
-from .preset import Preset, WeightsConfig
+from huggingface_hub import HfApi
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
+
+from ..errors import ConfigError, DownloadError
+from .download import RemoteFile, describing_failures, download, matches
+from .locations import default_directory, needed_parts, not_released
+from .preset import Preset
+
+RECORD = ".worldloom.json"
 
 
-def weights_directory(preset: Preset) -> Path | None:
-    """The directory that holds a preset's weights; None if they are drawn at random.
+def fetch(preset: Preset, directory: Path | None = None) -> Path:
+    """Downloads what a preset needs and verifies it; what is there already is only verified.
 
-    Raises NotReleased, or CheckpointError if the directory lacks some of the files that the preset names.
+    `directory` is `default_directory` unless given. It can be stopped at any time and goes on where it stopped. Returns
+    the directory. Raises NotReleased, ConfigError if the preset's weights do not come from the hub, or DownloadError.
     """
     weights = preset.weights
-    if weights.source == "random":
-        return None
     if weights.source == "unreleased":
-        raise _not_released(preset)
-    directory = default_directory(weights) if weights.source == "hub" else Path(weights.path)
-    missing = missing_parts(preset, directory)
-    if missing:
-        fetch = f"`worldloom fetch {preset.name}`"
-        raise CheckpointError(
-            f"the weights of preset {preset.name!r} are not complete: {directory} lacks {', '.join(missing)}",
-            hint=f"Run {fetch}." if weights.source == "hub" else f"Correct the path, or run {fetch} --dir DIRECTORY.",
+        raise not_released(preset)
+    if weights.source != "hub":
+        raise ConfigError(
+            f"preset {preset.name!r} has its weights from {weights.source!r}: there is nothing to fetch",
+            hint="Use the preset as it is.",
         )
+    directory = directory or default_directory(weights)
+    files = _list_files(preset)
+    directory.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(directory / ".worldloom.lock"):
+        _check_space(files, directory)
+        for file in files:
+            _fetch_file(file, directory)
     return directory
 
 
-def default_directory(weights: WeightsConfig) -> Path:
-    """Where weights of a repository are kept: below WORLDLOOM_CACHE, or worldloom/ in the user's cache folder."""
-    cache = os.environ.get("WORLDLOOM_CACHE")
-    root = Path(cache) if cache else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "worldloom"
-    revision = "" if weights.revision == "main" else f"@{weights.revision.replace('/', '--')}"
-    return root / f"{weights.repo.replace('/', '--')}{revision}"
+def _list_files(preset: Preset) -> list[RemoteFile]:
+    repo = preset.weights.repo
+    with describing_failures(f"repository {repo} at {preset.weights.revision}"):
+        api = HfApi()
+        commit = api.repo_info(repo, revision=preset.weights.revision).sha
+        assert commit is not None, "the hub names the commit of every revision"
+        entries = [
+            item for item in api.list_repo_tree(repo, recursive=True, revision=commit) if isinstance(item, RepoFile)
+        ]
+    parts = needed_parts(preset)
+    lacking = [part for part in parts if not any(_belongs(entry.path, part) for entry in entries)]
+    if lacking:
+        raise DownloadError(
+            f"repository {repo} at {commit} has no {', '.join(lacking)}, which preset {preset.name!r} needs",
+            hint="Check the preset's repository and revision.",
+        )
+    return [
+        RemoteFile.from_listing(repo, commit, entry)
+        for entry in entries
+        if any(_belongs(entry.path, part) for part in parts)
+    ]
 
 
-def needed_parts(preset: Preset) -> list[str]:
-    """Files, and folders with a slash at the end, that a preset's model is made of."""
-    weights = preset.weights
-    experts = (weights.transformer_dir,) if preset.mixture is None else preset.mixture.experts
-    files = dict.fromkeys([weights.vae_file, weights.decoder_path, weights.text_file])
-    return [*(f"{name}/" for name in (*experts, weights.tokenizer_dir)), *files]
+def _belongs(path: str, part: str) -> bool:
+    return path.startswith(part) if part.endswith("/") else path == part
 
 
-def missing_parts(preset: Preset, directory: Path) -> list[str]:
-    """Those of `needed_parts` that a directory lacks; an empty folder counts as missing."""
-    return [part for part in needed_parts(preset) if not _is_there(directory / part, folder=part.endswith("/"))]
+def _fetch_file(file: RemoteFile, directory: Path) -> None:
+    record = _read_record(directory)
+    path = directory / file.path
+    if record.get(file.path) == file.digest and path.is_file() and path.stat().st_size == file.size:
+        return
+    if not matches(file, path):
+        path.unlink(missing_ok=True)
+        download(file, directory)
+    _write_record(directory, {**record, file.path: file.digest})
 
 
-def _is_there(path: Path, *, folder: bool) -> bool:
-    return any(path.iterdir()) if folder and path.is_dir() else path.is_file()
+def _check_space(files: list[RemoteFile], directory: Path) -> None:
+    needed = sum(file.size for file in files if not (directory / file.path).is_file())
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise DownloadError(
+            f"{needed / 1e9:.1f} GB are to be downloaded to {directory}, where {free / 1e9:.1f} GB are free",
+            hint="Make room, or choose another place with --dir or WORLDLOOM_CACHE.",
+        )
 
 
-def _not_released(preset: Preset) -> NotReleased:
-    return NotReleased(
-        f"the weights of preset {preset.name!r} have not been released by their publisher",
-        hint="Use mg3-5b, or give a directory with your own weights.",
-    )
+def _read_record(directory: Path) -> dict[str, str]:
+    """Digest of each verified file; nothing if the record is lost or damaged, as it only saves work."""
+    try:
+        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _write_record(directory: Path, record: dict[str, str]) -> None:
+    part = directory / f"{RECORD}.part"
+    part.write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+    part.replace(directory / RECORD)

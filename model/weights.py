@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from .checkpoint import load_text, load_transformer, load_vae_decoder, load_vae_encoder
-from .hub import weights_directory
 from .init import init_weights
+from .locations import weights_directory
 from .mixture import LOW_NOISE, ExpertMixture
 from .preset import Preset
 from .quantization import quantize_module
