@@ -66,7 +66,7 @@ def committed(world: World, record: ChunkRecord) -> World:
     grows and on frame ids that were used before; ValueError on a record whose arrays do not fit each other.
     """
     branch = world.branch(record.branch)
-    if record.chunk < len(branch.chunks):
+    if 0 <= record.chunk < len(branch.chunks):
         _check_same(world, branch.chunks[record.chunk], record)
         return world
     _check_place(world, branch, record)
@@ -156,7 +156,7 @@ def _check_place(world: World, branch: Branch, record: ChunkRecord) -> None:
     place = f"chunk {record.chunk} of branch {record.branch} in world {world.header.session!r}"
     if record.chunk != len(branch.chunks):
         raise CommitConflict(
-            f"{place} leaves a gap: the branch has {len(branch.chunks)} chunks",
+            f"{place} does not come next: the branch has {len(branch.chunks)} chunks",
             hint="Take a snapshot and go on from its chunk.",
         )
     if record.branch != world.head:
