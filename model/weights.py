@@ -79,29 +79,35 @@ def _experts(preset: Preset, device: torch.device) -> Callable[[int, str], World
     if preset.mixture is None:
         model = _load_expert(preset, preset.weights.transformer_dir, device)
         return lambda timestep, viewpoint: model
-    experts = {name: _load_expert(preset, name, device) for name in preset.mixture.experts}
+    experts = {
+        name: _load_expert(preset, name, device, seed_offset=index) for index, name in enumerate(preset.mixture.experts)
+    }
     return ExpertMixture(preset.mixture, experts).expert_for
 
 
-def _load_expert(preset: Preset, name: str, device: torch.device) -> WorldTransformer:
+def _load_expert(preset: Preset, name: str, device: torch.device, *, seed_offset: int = 0) -> WorldTransformer:
     int8 = preset.quantization == "int8"
     directory = weights_directory(preset)
     if directory is not None:
-        return load_transformer(directory / name, device=device, dtype=torch_dtype(preset), int8=int8)
+        model = load_transformer(directory / name, device=device, dtype=torch_dtype(preset), int8=int8)
+        replace(preset, transformer=model.config)  # Raises ConfigError if it does not go with the preset's other parts.
+        return model
     assert preset.transformer is not None, "a preset with engine 'rollout' has a transformer"
     config = replace(preset.transformer, action_config=None) if name == LOW_NOISE else preset.transformer
-    model = _random_transformer(config, preset, device)
+    model = _random_transformer(config, torch_dtype(preset), preset.weights.seed + seed_offset, device)
     if int8:
         quantize_module(model)
     return model
 
 
-def _random_transformer(config: TransformerConfig, preset: Preset, device: torch.device) -> WorldTransformer:
+def _random_transformer(
+    config: TransformerConfig, dtype: torch.dtype, seed: int, device: torch.device
+) -> WorldTransformer:
     with torch.device("meta"):
-        model = WorldTransformer(config).to(torch_dtype(preset)).eval()
+        model = WorldTransformer(config).to(dtype).eval()
     large = sum(parameter.numel() for parameter in model.parameters()) > FAST_INIT_PARAMETERS
     model.to_empty(device=device)
-    init_weights(model, preset.weights.seed, fast=large and device.type == "cuda")
+    init_weights(model, seed, fast=large and device.type == "cuda")
     return model
 
 

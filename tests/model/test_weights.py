@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from worldloom.errors import CheckpointError, ConfigError, NotReleased
+from worldloom.model.mixture import LOW_NOISE, MixtureConfig
+from worldloom.model.preset import Preset, load_preset
+from worldloom.model.quantization import Int8Linear
+from worldloom.model.tokenizer import word_pipeline
+from worldloom.model.weights import load_decoder, load_encoder, load_parts, load_text_encoder
+
+TINY = load_preset("tiny")
+MIXTURE = replace(TINY, mixture=MixtureConfig(boundary=0.9))
+
+
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    a, b = first.state_dict(), second.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def write_checkpoint(preset: Preset, directory: Path) -> Preset:
+    """Saves the seeded networks of `preset` in the layout of a checkpoint; returns the preset that loads it."""
+    transformer = load_parts(preset, "cpu").expert_for(0, "first_person")
+    folder = directory / preset.weights.transformer_dir
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(transformer.config.to_dict()))
+    save_file(transformer.state_dict(), folder / "diffusion_pytorch_model.safetensors")
+    vae = {**load_encoder(preset, "cpu").state_dict(), **load_decoder(preset, "cpu").state_dict()}
+    save_file(vae, directory / preset.weights.vae_file)
+    save_file(load_text_encoder(preset, "cpu").network.state_dict(), directory / preset.weights.text_file)
+    (directory / preset.weights.tokenizer_dir).mkdir()
+    word_pipeline(["stone", "hall"]).save(str(directory / preset.weights.tokenizer_dir / "tokenizer.json"))
+    return preset.with_directory(directory)
+
+
+def test_the_same_seed_gives_the_same_networks_and_another_seed_others() -> None:
+    other = TINY.with_random_weights(seed=99)
+    for load in (load_encoder, load_decoder):
+        assert same_weights(load(TINY, "cpu"), load(TINY, "cpu"))
+        assert not same_weights(load(TINY, "cpu"), load(other, "cpu"))
+    assert same_weights(
+        load_parts(TINY, "cpu").expert_for(0, "first_person"), load_parts(TINY, "cpu").expert_for(0, "first_person")
+    )
+
+
+def test_drawing_weights_leaves_the_global_generator_and_dtype_alone() -> None:
+    before = torch.random.get_rng_state()
+    load_parts(replace(TINY, dtype="bfloat16"), "cpu")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_directory_gives_the_weights_and_the_vocabulary_that_were_saved(tmp_path: Path) -> None:
+    preset = write_checkpoint(TINY, tmp_path)
+    assert same_weights(load_encoder(preset, "cpu"), load_encoder(TINY, "cpu"))
+    assert same_weights(load_decoder(preset, "cpu"), load_decoder(TINY, "cpu"))
+    saved, loaded = (load_parts(each, "cpu").expert_for(0, "first_person") for each in (TINY, preset))
+    assert same_weights(loaded, saved)
+    assert load_parts(preset, "cpu").encode_text("stone hall").shape == (3, TINY.text.dim)
+
+
+def test_a_transformer_that_does_not_go_with_the_presets_other_parts_is_refused(tmp_path: Path) -> None:
+    preset = write_checkpoint(TINY, tmp_path)
+    path = tmp_path / preset.weights.transformer_dir / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "text_len": 16}))
+    with pytest.raises(ConfigError, match="text_len are 16 and 8"):
+        load_parts(preset, "cpu")
+
+
+def test_an_unreleased_model_is_not_loaded() -> None:
+    with pytest.raises(NotReleased):
+        load_decoder(load_preset("mg3-28b"), "cpu")
+
+
+def test_parts_encode_an_image_and_a_prompt_to_the_presets_shapes() -> None:
+    parts = load_parts(TINY, "cpu")
+    with torch.inference_mode():
+        latent = parts.encode_image(torch.zeros(1, 3, 1, TINY.video.height, TINY.video.width))
+    assert latent.shape == (1, TINY.latent_channels, 1, TINY.latent_height, TINY.latent_width)
+    assert parts.encode_text("a").shape == (2, TINY.text.dim)
+
+
+def test_a_mixture_has_an_expert_for_each_noise_level_and_viewpoint() -> None:
+    expert_for = load_parts(MIXTURE, "cpu").expert_for
+    first, third = expert_for(950, "first_person"), expert_for(950, "third_person")
+    low = expert_for(500, "first_person")
+    assert low is expert_for(500, "third_person")
+    assert low.config.action_config is None
+    assert first.config.action_config is not None
+    assert not same_weights(first, third)
+
+
+def test_every_expert_of_a_mixture_has_a_directory_of_its_own(tmp_path: Path) -> None:
+    preset = write_checkpoint(MIXTURE, tmp_path)
+    experts = load_parts(MIXTURE, "cpu").expert_for
+    with pytest.raises(CheckpointError, match=LOW_NOISE):
+        load_parts(preset, "cpu")
+    for name, model in {
+        "high_noise_first_person": experts(950, "first_person"),
+        "high_noise_third_person": experts(950, "third_person"),
+        LOW_NOISE: experts(0, "first_person"),
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(model.config.to_dict()))
+        save_file(model.state_dict(), tmp_path / name / "diffusion_pytorch_model.safetensors")
+    loaded = load_parts(preset, "cpu").expert_for
+    for timestep, viewpoint in ((950, "first_person"), (950, "third_person"), (0, "first_person")):
+        assert same_weights(loaded(timestep, viewpoint), experts(timestep, viewpoint))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_an_int8_preset_computes_attention_in_int8(tmp_path: Path, trained: bool) -> None:
+    preset = write_checkpoint(TINY, tmp_path) if trained else TINY
+    model = load_parts(replace(preset, quantization="int8"), "cpu").expert_for(0, "first_person")
+    assert isinstance(model.get_submodule("blocks.0.self_attn.q"), Int8Linear)
+    assert isinstance(model.get_submodule("blocks.0.ffn.0"), nn.Linear)
