@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 import threading
 import time
@@ -11,8 +10,12 @@ from pathlib import Path
 
 import click
 
+from ...errors import ConfigError
+from ...model.preset import load_preset
+from ..actions import Actions
+from ..ports import choose_port, free_port
 from ..recording import Measurements, describe_weights, record
-from ..samples import list_samples
+from ..samples import list_samples, load_sample
 from .play import advance, load_actions, progress_bar, show
 
 DEMO_SCRIPT = "tour"
@@ -34,32 +37,25 @@ def demo(
     preset: str, script: str, sample: str | None, seed: int, chunks: int | None, out: Path, port: int | None, once: bool
 ) -> None:
     """Start the service, play a script through it, and record out/demo.mp4. At a terminal, the page stays open."""
-    # These import Ray, which takes seconds: not for --help.
+    # Ray takes seconds to import: not for --help.
     from ...cluster.config import ClusterConfig
-    from ...model.preset import load_preset
-    from ..service import ServiceConfig, free_port, start_service
+    from ..service import ServiceConfig, start_service
 
-    config = ServiceConfig(
-        cluster=ClusterConfig(preset=load_preset(preset)),
-        port=port or (DEFAULT_PORT if is_free(DEFAULT_PORT) else free_port(LOOPBACK)),
-    )
+    actions = load_actions(script, chunks)
+    place = load_sample(sample or list_samples()[0].name).name
+    config = ServiceConfig(cluster=ClusterConfig(preset=load_preset(preset)), port=port or default_port())
     began = time.monotonic()
     click.echo(f"starting the service with preset {preset} …")
-    handle = start_service(config)
-    try:
-        click.echo(f"ready after {time.monotonic() - began:.1f} s at {handle.url}")
-        play_demo(handle.url, script=script, sample=sample, seed=seed, chunks=chunks, out=out)
+    with start_service(config) as service:
+        click.echo(f"ready after {time.monotonic() - began:.1f} s at {service.url}")
+        play_demo(service.url, actions, sample=place, seed=seed, out=out)
         if not once and sys.stdin.isatty() and sys.stdout.isatty():
-            linger(handle.url)
-    finally:
-        handle.stop()
+            linger(service.url)
 
 
-def play_demo(url: str, *, script: str, sample: str | None, seed: int, chunks: int | None, out: Path) -> Measurements:
+def play_demo(url: str, actions: Actions, *, sample: str, seed: int, out: Path) -> Measurements:
     """Play at the service `url`, write out/demo.mp4 and out/demo.png, and print what was measured."""
-    actions = load_actions(script, chunks)
     clip, sheet = out / "demo.mp4", out / "demo.png"
-    place = sample or list_samples()[0].name
     with progress_bar(actions) as bar:
         seen = asyncio.run(
             record(
@@ -67,9 +63,9 @@ def play_demo(url: str, *, script: str, sample: str | None, seed: int, chunks: i
                 actions,
                 clip=clip,
                 sheet=sheet,
-                title=lambda ticket: f"worldloom demo · {place} · {script} · seed {seed} · {describe_weights(ticket)}",
+                title=lambda ticket: f"worldloom demo · {sample} · seed {seed} · {describe_weights(ticket)}",
                 on_frame=lambda world, frame: advance(bar, world, frame),
-                sample=place,
+                sample=sample,
                 seed=seed,
             )
         )
@@ -77,10 +73,12 @@ def play_demo(url: str, *, script: str, sample: str | None, seed: int, chunks: i
     return seen
 
 
-def is_free(port: int) -> bool:
-    """Whether nobody listens on this port of loopback."""
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) != 0
+def default_port() -> int:
+    """The usual port, or a free one if somebody listens there."""
+    try:
+        return choose_port(LOOPBACK, DEFAULT_PORT)
+    except ConfigError:
+        return free_port(LOOPBACK)
 
 
 def linger(url: str) -> None:

@@ -82,7 +82,7 @@ def load_actions(script: str, chunks: int | None) -> Actions:
 
 def progress_bar(actions: Actions) -> tqdm[NoReturn]:
     """A bar on stderr that counts the actions' frames; silent where stderr is no terminal."""
-    return tqdm(total=len(actions), unit=" frames", disable=None, dynamic_ncols=True)
+    return tqdm(total=len(actions), unit=" frames", desc="first chunk", disable=None, dynamic_ncols=True)
 
 
 def advance(bar: tqdm[NoReturn], world: World, frame: WorldFrame) -> None:

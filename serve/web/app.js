@@ -85,7 +85,7 @@ class Play {
         hint: "Reload the page, so that it is of the service's release." }, true);
       return;
     }
-    if (frame.stages) this.readout.stages(frame.stages);
+    if (frame.stages) this.readout.stages(frame);
     this.playout.push(frame);
   }
 

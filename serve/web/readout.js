@@ -22,6 +22,7 @@ export class Readout {
   constructor() {
     this.newestEchoUs = 0;
     this.chunkFrames = 40;
+    this.times = null;
     for (const id of ["fps", "latency", "buffer", "network", "chunk"]) $(id).textContent = "–";
     $("stages").classList.add("empty");
     $("played").style.transform = "scaleX(0)";
@@ -112,8 +113,17 @@ export class Readout {
     $("network").textContent = milliseconds(ms);
   }
 
-  /** Where the last chunk's time went. */
-  stages(times) {
+  /** Where a chunk's time went. It is decoded and encoded piece by piece: those times add up. */
+  stages(frame) {
+    const isNewChunk = frame.frame === 0 || !this.times;
+    const { decode_ms, encode_ms } = isNewChunk ? { decode_ms: 0, encode_ms: 0 } : this.times;
+    this.times = { ...frame.stages };
+    this.times.decode_ms += decode_ms;
+    this.times.encode_ms += encode_ms;
+    this.showStages(this.times);
+  }
+
+  showStages(times) {
     const denoise = times.step_ms.reduce((sum, step) => sum + step, 0);
     const ms = STAGES.map((name) => (name === "denoise" ? denoise : times[`${name}_ms`]));
     const total = Math.max(ms.reduce((sum, part) => sum + part, 0), 1e-6);

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from worldloom.errors import WorkerLost, WorldloomError
+from worldloom.serve.service import ServiceHandle
 
 from ..serve.fake_service import FakeService
 from .chromium import Page, chromium_page, find_chromium
@@ -79,6 +80,22 @@ def test_a_world_is_played_with_the_keyboard(page: Page, service: FakeService) -
     events = [controls.event_id for controls in service.controls]
     assert events == sorted(set(events)) and service.controls[0].forward
     assert page.problems == []
+
+
+def test_a_service_on_ray_is_played(browser: Page, mock_service: ServiceHandle) -> None:
+    browser.resize(1280, 800)
+    browser.open(mock_service.url)
+    browser.wait_for("!document.getElementById('go').disabled")
+    browser.problems.clear()
+    start(browser)
+    browser.key("KeyW", is_down=True)
+    browser.wait_for(lit("forward"))
+    browser.wait_for(f"{PACE} > 5")
+    before = browser.evaluate(PIXELS)
+    browser.wait_for(f"{PIXELS} !== {before}")
+    browser.key("KeyW", is_down=False)
+    browser.click("#leave")
+    assert browser.problems == []
 
 
 def test_leaving_ends_the_session(page: Page, service: FakeService) -> None:

@@ -20,7 +20,7 @@ def grey(level: int, height: int = 32, width: int = 56) -> Frame:
 
 def decoded(path: Path) -> list[Frame]:
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
 
 
 def test_a_clip_holds_the_frames_in_order_at_its_rate(tmp_path: Path) -> None:

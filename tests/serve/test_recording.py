@@ -1,4 +1,4 @@
-"""`worldloom play` and `worldloom demo` against a service that speaks the protocol."""
+"""`worldloom play` against a service that speaks the protocol, and what it measures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from PIL import Image
 from worldloom.errors import NotAnImage, ScriptError
 from worldloom.serve.actions import Held
 from worldloom.serve.client import Ticket, WorldFrame
-from worldloom.serve.commands.demo import play_demo
 from worldloom.serve.commands.play import play
 from worldloom.serve.recording import Measurements, describe_weights, format_measurements
 
@@ -78,19 +77,6 @@ def test_play_keeps_what_came_before_the_session_was_lost(service: FakeService, 
     result = CliRunner().invoke(play, [service.url, "--out", str(out)])
     assert isinstance(result.exception, NotAnImage)
     assert 60 < frame_count(out) <= 71
-
-
-def test_the_demo_writes_clip_and_contact_sheet(
-    service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    seen = play_demo(service.url, script="tour", sample=None, seed=7, chunks=None, out=tmp_path / "out")
-    assert len(seen.chunk_starts) >= 4
-    assert frame_count(tmp_path / "out" / "demo.mp4") == seen.frames == 217
-    assert Image.open(tmp_path / "out" / "demo.png").width > 1000
-    printed = capsys.readouterr().out
-    for words in ("frames a second", "time to first frame", "decode", "UNTRAINED", "demo.mp4"):
-        assert words in printed
-    assert service.sessions["s0"].start == {"sample": "courtyard", "seed": 7}
 
 
 def frame(frame_id: int, chunk: int, received_s: float, stages_ms: dict[str, float] | None = None) -> WorldFrame:
