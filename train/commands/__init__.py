@@ -1,0 +1,1 @@
+"""Subcommands of `worldloom` that make data and train; found by entry points."""
