@@ -17,6 +17,7 @@ class Play {
     this.ticket = ticket;
     this.shownId = -1;
     this.acknowledgedId = -1;
+    this.trouble = null; // a state of the readout that covers the picture once the buffer is dry
     this.readout = new Readout();
     this.readout.state("opening");
     this.readout.cover("opening");
@@ -27,7 +28,7 @@ class Play {
     this.controls = new Controls($("screen"), pads, (controls) => this.steer(controls));
     this.timers = [
       setInterval(() => this.acknowledge(), ACK_MS),
-      setInterval(() => this.readout.pace(this.playout.framesPerSecond, this.playout.bufferedMs), READOUT_MS),
+      setInterval(() => this.refresh(), READOUT_MS),
     ];
     $("untrained").hidden = ticket.trained;
   }
@@ -56,6 +57,13 @@ class Play {
     this.readout.shown(frame);
   }
 
+  refresh() {
+    const { framesPerSecond, bufferedMs } = this.playout;
+    this.readout.pace(framesPerSecond, bufferedMs);
+    // What is buffered goes on playing while the stream is in trouble.
+    if (this.trouble && bufferedMs === 0) this.readout.cover(this.trouble);
+  }
+
   acknowledge() {
     if (this.shownId <= this.acknowledgedId) return;
     this.acknowledgedId = this.shownId;
@@ -65,13 +73,15 @@ class Play {
   // What the stream tells.
 
   link(isUp) {
-    if (isUp && this.shownId >= 0) {
-      this.readout.state(State.PLAYING);
-      this.readout.uncover();
-    } else if (!isUp) {
-      this.readout.state("reconnecting");
-      this.readout.cover("reconnecting");
-    }
+    this.trouble = isUp ? null : "reconnecting";
+    if (!isUp) this.readout.state("reconnecting");
+    else if (this.shownId >= 0) this.resume();
+  }
+
+  resume() {
+    this.trouble = null;
+    this.readout.state(State.PLAYING);
+    this.readout.uncover();
   }
 
   welcome(welcome) {
@@ -92,8 +102,9 @@ class Play {
   status(status) {
     this.readout.state(status.state, status);
     this.readout.steps(status);
-    if (this.shownId < 0 || status.state !== State.PLAYING) this.readout.cover(status.state, status);
-    else this.readout.uncover();
+    if (this.shownId < 0) this.readout.cover(status.state, status);
+    else if (status.state === State.PLAYING) this.resume();
+    else this.trouble = status.state;
   }
 
   roundTrip(ms) {
@@ -111,6 +122,7 @@ class Play {
     this.controls.stop();
     this.playout.stop();
     this.readout.press(new Set());
+    this.readout.light({});
   }
 
   leave() {
@@ -133,10 +145,11 @@ function leave() {
   playing?.leave();
   playing = null;
   if (document.fullscreenElement) document.exitFullscreen();
+  form.describe(form.preset);
   show("start");
 }
 
-new StartForm((ticket, imageUrl) => {
+const form = new StartForm((ticket, imageUrl) => {
   show("stage");
   playing = new Play(ticket, imageUrl);
 });

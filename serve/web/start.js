@@ -49,11 +49,12 @@ export class StartForm {
     }
   }
 
-  describe(preset) {
+  /** What runs here, and the seed of the world that is being played. */
+  describe(preset, seed = null) {
     this.preset = preset;
-    const size = `${preset.width}×${preset.height}`;
-    const seed = preset.seed === undefined ? "" : ` · seed ${preset.seed}`;
-    $("preset").textContent = `${preset.preset} · ${size} · ${preset.frame_rate} frames/s${seed}`;
+    const parts = [preset.preset, `${preset.width}×${preset.height}`, `${preset.frame_rate} frames/s`];
+    if (seed !== null) parts.push(`seed ${seed}`);
+    $("preset").textContent = parts.join(" · ");
     $("untrained").hidden = preset.trained;
     $("prompt").maxLength = preset.prompt_chars;
   }
@@ -115,7 +116,7 @@ export class StartForm {
     try {
       const { fields, options } = this.request();
       const ticket = await call("/v1/sessions", options);
-      this.describe({ ...this.preset, seed: fields.seed });
+      this.describe(this.preset, fields.seed);
       this.opened(ticket, this.chosen.image_url);
     } catch (problem) {
       this.complain(problem);
@@ -145,6 +146,7 @@ export class StartForm {
     $("problem").hidden = false;
     $("problem").querySelector("b").textContent = problem.message;
     $("problem").querySelector("span").textContent = problem.hint;
+    $("problem").scrollIntoView({ block: "nearest" });
   }
 }
 
