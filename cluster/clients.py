@@ -49,7 +49,7 @@ class StoreClient:
         found: CommittedChunk | None = await self._peer.call("chunk", session, epoch, chunk)
         return found
 
-    async def place_of_frame(self, session: str, frame_id: int | None) -> tuple[int, int]:
+    async def place_of_frame(self, session: str, frame_id: int) -> tuple[int, int]:
         place: tuple[int, int] = await self._peer.call("place_of_frame", session, frame_id)
         return place
 

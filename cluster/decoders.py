@@ -38,23 +38,25 @@ class DecoderReplica:
         self._turn = asyncio.Lock()
         self._following: Counter[str] = Counter()
 
-    async def follow(self, session: str, epoch: int) -> None:
-        """Send the session's frames, from the first one that has not been sent, as they are committed.
+    async def follow(self, session: str, epoch: int, first_frame_id: int) -> None:
+        """Send the session's frames, from the first one that has not been sent, as they are committed. Where the
+        gateway does not know what has been sent, begin at `first_frame_id`.
 
         A cache that another replica has lost is rebuilt by decoding the latents before that frame again. Ends only by
         an error: StaleEpoch when the session gets another owner, SessionUnknown when it is over.
         """
         self._following[session] += 1
         try:
-            await self._follow(session, epoch)
+            await self._follow(session, epoch, first_frame_id)
         finally:
             self._following -= Counter([session])  # drops what reaches 0
 
-    async def _follow(self, session: str, epoch: int) -> None:
+    async def _follow(self, session: str, epoch: int, first_frame_id: int) -> None:
         size = self._config.piece_latents
         chunks = _Chunks(self._store, session, epoch)
         cursor = await self._gateway.next_frame_id(session)
-        pieces = pieces_from(*await self._store.place_of_frame(session, cursor), size=size)
+        place = await self._store.place_of_frame(session, first_frame_id if cursor is None else cursor)
+        pieces = pieces_from(*place, size=size)
         piece = next(pieces)
         state: Any = None
         for seen in warm_up_pieces(piece, reach=self._decoder.reach_latents, size=size):

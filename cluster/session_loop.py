@@ -58,7 +58,8 @@ class SessionLoop:
         """Returns when the session has ended or another group owns it. Raises WorkerLost when a rank died."""
         try:
             self.epoch = await self._directory.claim(self.session, self._group)
-            await _until_first(self._make_chunks(), self._keep_streaming(), self._left.wait())
+            world = await self._store.load(self.session)
+            await _until_first(self._make_chunks(world), self._keep_streaming(world), self._left.wait())
         except (SessionEnded, SessionUnknown, StaleEpoch) as end:
             log.info("session %s leaves group %s: %s", self.session, self._group, end.message)
 
@@ -66,8 +67,7 @@ class SessionLoop:
         """The session has another owner, or none: stop."""
         self._left.set()
 
-    async def _make_chunks(self) -> None:
-        world = await self._store.load(self.session)
+    async def _make_chunks(self, world: SavedWorld) -> None:
         while True:
             batch = await self._gateway.collect(
                 self.session,
@@ -163,11 +163,11 @@ class SessionLoop:
         )
         await self._gateway.report(self.session, progress)
 
-    async def _keep_streaming(self) -> None:
+    async def _keep_streaming(self, world: SavedWorld) -> None:
         """Have some decoder replica follow the session; another one when it is lost."""
         decoders = serve.get_app_handle(self._config.decoders_app)
         while True:
-            response: Any = decoders.follow.remote(self.session, self.epoch)
+            response: Any = decoders.follow.remote(self.session, self.epoch, world.next_frame_id)
             try:
                 await response
             except asyncio.CancelledError:

@@ -74,16 +74,13 @@ class StoreActor:
             found = self._find(session, epoch, chunk)
         return found
 
-    async def place_of_frame(self, session: str, frame_id: int | None) -> tuple[int, int]:
-        """(chunk, frame in it) of a frame id in the branch that grows; the next chunk's start for a frame to come. None
-        asks where to begin when nobody knows what has been shown: at the last chunk."""
-        records = self._records(session)
-        if frame_id is None:
-            return max(0, len(records) - 1), 0
-        for record in records:
+    async def place_of_frame(self, session: str, frame_id: int) -> tuple[int, int]:
+        """(chunk, frame in it) of a frame id in the branch that grows; the next chunk's start for a frame to come."""
+        summary = self._summary(session)
+        for record in self._store.read(session, summary.branch, 0, summary.chunk):
             if frame_id < record.next_frame_id:
                 return record.chunk, max(0, frame_id - record.first_frame_id)
-        return len(records), 0
+        return summary.chunk, 0
 
     async def last_event_id(self, session: str) -> int:
         """The newest event that a committed chunk has taken."""
@@ -108,10 +105,6 @@ class StoreActor:
             is_newest = chunk + 1 == summary.chunk
             return CommittedChunk(record=record, commit_s=self._commit_s.get(session, 0.0) if is_newest else 0.0)
         return None
-
-    def _records(self, session: str) -> tuple[ChunkRecord, ...]:
-        summary = self._summary(session)
-        return self._store.read(session, summary.branch, 0, summary.chunk)
 
     def _summary(self, session: str) -> WorldSummary:
         for summary in self._store.worlds():

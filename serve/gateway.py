@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from ..cluster.config import DIRECTORY, GATEWAY, ClusterConfig
 from ..cluster.messages import FramePacket, InputBatch, Progress, SessionInfo
 from ..cluster.peer import Peer
-from ..errors import MessageInvalid, Overloaded, WorldloomError
+from ..errors import MessageInvalid, Overloaded, PlayerTaken, SessionEnded, WorldloomError
 from . import wire
 from .channel import Channel
 from .protocol import session_pb2 as pb
@@ -23,6 +24,7 @@ from .rate_limit import RateLimit
 
 log = logging.getLogger(__name__)
 
+MAX_ENDED = 256
 CLOSE_DONE = 1000
 CLOSE_REFUSED = 1008
 
@@ -51,6 +53,8 @@ class Gateway:
         self._directory = Peer(DIRECTORY, namespace=cluster.name, patience_s=cluster.patience_s)
         self._channels: dict[str, Channel] = {}
         self._connections: dict[str, ServerConnection] = {}
+        self._ended: deque[str] = deque(maxlen=MAX_ENDED)
+        """The last sessions that ended: their owners may not have heard of it yet."""
         self._server: asyncio.Task[Server] = asyncio.ensure_future(self._listen())
 
     async def _listen(self) -> Server:
@@ -76,19 +80,22 @@ class Gateway:
         return await self._channel(session).collect(epoch, after_event=after_event, next_frame_id=next_frame_id)
 
     async def push(self, session: str, packets: tuple[FramePacket, ...]) -> None:
-        """See `Channel.push`."""
-        await self._channel(session).push(packets)
+        """See `Channel.push`. Frames that nobody has ever asked for are dropped."""
+        if session in self._channels:
+            await self._channels[session].push(packets)
 
     async def report(self, session: str, progress: Progress) -> None:
         """See `Channel.report`."""
-        await self._channel(session).report(progress)
+        if session in self._channels:
+            await self._channels[session].report(progress)
 
     async def next_frame_id(self, session: str) -> int | None:
         """Frame ids below this have been sent; None if this gateway has sent none of the session."""
-        return self._channel(session).next_frame_id
+        return self._channels[session].next_frame_id if session in self._channels else None
 
     async def end_session(self, session: str, error: WorldloomError | None) -> None:
         """Tell the player that the session is over, and why if that is an error, and forget it."""
+        self._ended.append(session)
         channel = self._channels.pop(session, None)
         if channel is None:
             return
@@ -107,6 +114,8 @@ class Gateway:
         (await self._server).close()
 
     def _channel(self, session: str) -> Channel:
+        if session in self._ended:
+            raise SessionEnded(f"session {session} has ended")
         if session not in self._channels:
             self._channels[session] = Channel(session, frame_rate=self._cluster.preset.video.frame_rate)
         return self._channels[session]
@@ -127,6 +136,9 @@ class Gateway:
         info: SessionInfo = await self._directory.call("attach_player", hello.token, self._id, connection_id)
         try:
             channel = self._channel(info.session)
+            if info.session in self._connections:
+                # A directory that has restarted knows of no players.
+                raise PlayerTaken("this session has a player", hint="Close the other page or client first.")
             self._connections[info.session] = connection
             message = wire.welcome(info, self._cluster.preset, channel.next_frame_id or 0)
             message.welcome.last_event_id = max(info.last_event_id, channel.last_event_id())

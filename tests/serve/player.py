@@ -120,7 +120,7 @@ async def join(
     session: dict[str, Any], *, token: str | None = None, version: int = PROTOCOL_VERSION
 ) -> AsyncIterator[Player]:
     """Connect and say Hello."""
-    async with connect(session["stream_url"], max_size=None, compression=None) as socket:
+    async with connect(session["stream_url"], max_size=None, max_queue=None, compression=None) as socket:
         player = Player(socket)
         await player.send(hello=pb.Hello(protocol_version=version, token=session["token"] if token is None else token))
         yield player
