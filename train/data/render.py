@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -11,9 +12,9 @@ from .cast import camera_rays, cast_columns, cast_plan, cast_solids, near_solids
 from .shade import Scene, shade
 from .worlds import Worlds
 
-GPU_PASS: int = 192
-"""Frames in one pass on a GPU, about 0.1 GB of intermediates each at 128×224."""
-CPU_PASS: int = 2
+GPU_PASS: Final = 96
+"""Frames in one pass on a GPU: enough to fill it, and a few GB of intermediates at 128×224."""
+CPU_PASS: Final = 2
 """Frames in one pass on a CPU, so that intermediates stay in its caches."""
 
 
