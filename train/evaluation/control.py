@@ -1,0 +1,137 @@
+"""Does the view move as it was told to? Eight actions from one place, in a first clip and in a later one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES
+from ...model.poses import Float32
+from .moves import CAMERA_KEY, Moves, hold, there_and_back
+from .player import OnChunk, Play, Player
+from .pose_match import angle_between, find_pose, look, metres_between, mismatch
+from .report import Aim, Picture, Report, Row, Table, Tally, Value, mean_of, number
+from .scenes import Scene
+
+MOVING = 16
+"""Frames an action lasts: 24 degrees or 2 m, after which most of the start image is still in view."""
+MEASURED = MOVING + 4
+"""Frame after the start of the action that is looked at."""
+STILL = "still"
+CLIPS = ("first clip", "later clip")
+
+ACTIONS: dict[str, Moves] = {
+    "W": hold("W", frames=MOVING),
+    "S": hold("S", frames=MOVING),
+    "A": hold("A", frames=MOVING),
+    "D": hold("D", frames=MOVING),
+    "turn left": hold(yaw=-CAMERA_KEY, frames=MOVING),
+    "turn right": hold(yaw=CAMERA_KEY, frames=MOVING),
+    "look up": hold(pitch=-CAMERA_KEY, frames=MOVING),
+    "look down": hold(pitch=CAMERA_KEY, frames=MOVING),
+}
+_MATCH_SHRINK = 2
+_ROTATION_AIM_DEG = 5.0
+
+
+def star() -> Moves:
+    """Every action and back again from one place: a scene in which this touches nothing fits all trials."""
+    return reduce(add, (there_and_back(moves) for moves in ACTIONS.values()))
+
+
+def total_chunks(worlds: int) -> int:
+    """Chunks that `measure` plays."""
+    return (1 + 2 * len(ACTIONS)) * worlds
+
+
+def asked_poses() -> dict[str, Float32]:
+    """(5,) model pose in which each action ends, and that of standing still."""
+    poses = {action: moves.filled(MEASURED + 1).poses()[-1] for action, moves in ACTIONS.items()}
+    return {**poses, STILL: np.zeros(5, np.float32)}
+
+
+def measure(player: Player[Play], scenes: Sequence[Scene], on_chunk: OnChunk) -> Report:
+    """Tries every action in every scene, made for `star()`, from the first frame and after a clip of stillness."""
+    trials, hits = Tally("clip", "action"), Tally("asked")
+    pictures: dict[str, Picture] = {}
+    asked = asked_poses()
+    for scene in scenes:
+        views = _try_all(player, scene, on_chunk)
+        looks = look(scene, np.stack(list(asked.values())), _MATCH_SHRINK)
+        for (clip, action), view in views.items():
+            match = list(asked)[int(mismatch(view, looks).argmin())]
+            found = find_pose(scene, view, asked[match])
+            trials.add(clip, action, **_errors(found, asked[action], asked[STILL]), hit=float(match == action))
+            hits.add(action, **{other: float(match == other) for other in asked})
+        truths = scene.truth(np.stack([asked[action] for action in ACTIONS])).numpy()
+        made = [torch.stack([views[clip, action] for action in ACTIONS]).numpy() for clip in CLIPS]
+        pictures[f"control-{scene.seed}"] = [truths, *made]
+    by_action = trials.rows()
+    summary = _summary(by_action)
+    return Report(
+        title="Control",
+        settings={"worlds": [scene.seed for scene in scenes], "moving_frames": MOVING, "measured_frame": MEASURED},
+        tables=[_table("All actions", "clip", summary), _table("Each action", "action", by_action), _confusion(hits)],
+        aims=[
+            Aim(what=f"rotation error in a {row['clip']}, degrees", value=number(row["rotation_deg"]),
+                limit=_ROTATION_AIM_DEG, at_most=True)
+            for row in summary
+        ],
+        pictures=pictures,
+    )  # fmt: skip
+
+
+def _try_all(player: Player[Play], scene: Scene, on_chunk: OnChunk) -> dict[tuple[str, str], Tensor]:
+    """The view (H, W, 3) after each action, in a first clip and in the clip after a still one."""
+    views = {}
+    begun = player.begin(scene)
+    _, rested = player.step(begun, hold(frames=FIRST_CLIP_FRAMES))
+    on_chunk()
+    for clip, play, length in zip(CLIPS, (begun, rested), (FIRST_CLIP_FRAMES, NEW_FRAMES), strict=True):
+        for action, moves in ACTIONS.items():
+            frames, _ = player.step(play, moves.filled(length))
+            views[clip, action] = frames[MEASURED]
+            on_chunk()
+    return views
+
+
+def _errors(found: Float32, asked: Float32, still: Float32) -> dict[str, float]:
+    """Rotation in degrees, translation in metres and, where one is asked for, relative to the distance asked."""
+    distance = metres_between(asked, still)
+    astray = metres_between(found, asked)
+    return {
+        "rotation_deg": angle_between(found, asked),
+        "translation_m": astray,
+        "translation_relative": astray / distance if distance > 0 else float("nan"),
+    }
+
+
+_FIGURES = ("rotation_deg", "translation_m", "translation_relative", "hit")
+
+
+def _summary(rows: Sequence[Row]) -> list[Row]:
+    """Means over the actions of each clip."""
+    summary: list[Row] = []
+    for clip in CLIPS:
+        own = [row for row in rows if row["clip"] == clip]
+        means: dict[str, Value] = {key: mean_of([number(row[key]) for row in own]) for key in _FIGURES}
+        summary.append({"clip": clip, **means})
+    return summary
+
+
+def _table(title: str, first: str, rows: Sequence[Row]) -> Table:
+    columns = {
+        "clip": "clip", first: first, "rotation_deg": "rotation error, °", "translation_m": "translation error, m",
+        "translation_relative": "translation error / asked", "hit": "asked action matches best",
+    }  # fmt: skip
+    return Table(title=title, columns=columns, rows=rows)
+
+
+def _confusion(hits: Tally) -> Table:
+    columns = {"asked": "asked ↓, best match →", **{action: action for action in (*ACTIONS, STILL)}}
+    return Table(title="Confusion: share of trials, both clips", columns=columns, rows=hits.rows())
