@@ -10,9 +10,7 @@ import pytest
 from worldloom.cluster.engine import ChunkJob
 from worldloom.cluster.engines import make_decoder, make_engine
 from worldloom.cluster.rollout_engine import RolloutEngine, VaeDecoder
-from worldloom.errors import ConfigError, DoesNotFit
 from worldloom.model.clip import ClipInputs
-from worldloom.model.load import load_rollout, resolve_device
 from worldloom.model.preset import load_preset
 from worldloom.model.rehearsal import still_clips
 
@@ -107,16 +105,3 @@ def test_warming_up_changes_nothing(engine: RolloutEngine, decoder: VaeDecoder, 
 def test_the_factories_make_the_real_ones_for_a_model() -> None:
     assert isinstance(make_engine(PRESET, "cpu"), RolloutEngine)
     assert isinstance(make_decoder(PRESET, "cpu"), VaeDecoder)
-
-
-def test_devices_that_are_not_there_are_refused() -> None:
-    with pytest.raises(ConfigError, match="abacus"):
-        resolve_device("abacus")
-    with pytest.raises(DoesNotFit, match="cuda:99"):
-        resolve_device("cuda:99")
-    assert resolve_device("cpu").type == "cpu"
-
-
-def test_a_mock_has_no_rollout() -> None:
-    with pytest.raises(ConfigError, match="mock"):
-        load_rollout(load_preset("mock"), "cpu")
