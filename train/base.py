@@ -27,7 +27,7 @@ from .progress import Budget, Progress, write_metrics
 from .prompts import VARIANTS, PromptTokens
 from .rendering import RenderConfig
 from .stage import Learner, Workplace, run
-from .vae import load_autoencoder
+from .vae import running_encoder
 from .world_model import WorldModel, add_noise, shifted, start_weights
 
 STAGE = "base"
@@ -164,8 +164,7 @@ def training_latents(
     render: RenderConfig, first_frames: tuple[int, ...], prompts: PromptTokens, place: Workplace
 ) -> LatentSet:
     """Fresh episodes as latents of the run's VAE."""
-    encoder = load_autoencoder(place).coder.to(place.dtype)
-    return encode_episodes(render, first_frames, encoder, prompts, place, first_seed=place.seed)
+    return encode_episodes(render, first_frames, running_encoder(place), prompts, place, first_seed=place.seed)
 
 
 def load_model(place: Workplace, stage: str) -> WorldModel:

@@ -19,6 +19,15 @@ def compile_blocks(blocks: Iterable[nn.Module], device: torch.device) -> None:
             block.compile(dynamic=False)
 
 
+def channels_last(network: nn.Module) -> None:
+    """Lays the weights of all convolutions out with channels last, which Hopper's kernels want; outputs follow."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for module in network.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and weight.ndim in formats:
+            weight.data = weight.data.to(memory_format=formats[weight.ndim])
+
+
 def vae_blocks(network: nn.Module) -> list[nn.Module]:
     """What of an autoencoder is worth compiling: its residual blocks, where norms, activations and sums lie between
     convolutions."""

@@ -29,7 +29,7 @@ from .prompts import VARIANTS, PromptTokens
 from .rendering import RenderConfig
 from .selfplay import Solver, frames_needed, roll, segment_clips
 from .stage import Learner, Workplace, run
-from .vae import load_autoencoder
+from .vae import running_encoder
 from .world_model import WorldModel, add_noise, shifted
 
 STAGE = "distill"
@@ -94,7 +94,9 @@ class Distillation:
         if spent < self.recipe.cold:
             return self.draw.draw(self.recipe.batch)
         index = int(torch.randint(self.recipe.max_segments, (), generator=self.choices))
-        rows = torch.randint(len(self.starts.images), (self.recipe.batch,), generator=self.generator, device=self.device)
+        rows = torch.randint(
+            len(self.starts.images), (self.recipe.batch,), generator=self.generator, device=self.device
+        )
         variants = torch.randint(len(VARIANTS), rows.shape, generator=self.generator, device=self.device)
         episodes = self.starts.episodes.select(rows)
         stream = self.starts.images[rows].float()
@@ -171,7 +173,7 @@ def train_distill(recipe: DistillRecipe, place: Workplace, seconds: float | None
     prompts = PromptTokens(place.preset.text.text_len)
     data = training_latents(recipe.render, (0,), prompts, place)
     walk = replace(recipe.render, clips=recipe.rollout_episodes, frames=frames_needed(recipe.max_segments))
-    starts = encode_starts(walk, load_autoencoder(place).coder.to(place.dtype), prompts, place)
+    starts = encode_starts(walk, running_encoder(place), prompts, place)
     made = time.monotonic()
     both = Distillation(recipe, place, data, starts, prompts.ids(""))
     first_step = both.student.resume(folder)

@@ -63,9 +63,7 @@ def quick(recipe: Recipe) -> Recipe:
         vae=replace(vae, budget=steps(48), render=replace(vae.render, clips=128), stats_clips=16, held_out_clips=2),
         prune=replace(prune, budget=steps(12), render=replace(prune.render, clips=64), held_out_clips=2),
         base=replace(base, budget=steps(64), render=replace(base.render, clips=128)),
-        distill=replace(
-            distill, budget=steps(12), render=replace(distill.render, clips=64), rollout_episodes=128
-        ),
+        distill=replace(distill, budget=steps(12), render=replace(distill.render, clips=64), rollout_episodes=128),
         mixture=replace(mixture, budget=steps(4), render=replace(mixture.render, clips=64)),
         export=replace(recipe.export, limit_bytes=2**40),
     )

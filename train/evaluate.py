@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,6 +33,9 @@ ACTIONS = ("W", "S", "A", "D", "left", "right")
 SPEED = 0.1
 """Mouse units a frame of the turns."""
 MOVING_FRAMES = 16
+LAST_FRAMES = 4
+"""Frames at a trial's end that are compared."""
+Frames = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,31 +114,31 @@ def control(
     *,
     worlds: int,
     seed: int,
-) -> tuple[dict[str, object], list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]:
+) -> tuple[dict[str, object], list[Frames]]:
     """Share of trials in which the generated view matches the truth of the asked action best, of six.
 
     Returns figures, and for each action a row of start, truth and generated view of the first world.
     """
     held_out = sample_worlds(range(HELD_OUT_FROM + 500, HELD_OUT_FROM + 500 + worlds)).to(place_.device)
     starts = scripted(held_out, *_star()).poses[:, :1]
-    trials = {action: _trial(held_out, starts[:, 0], action) for action in ACTIONS}
-    tests = {action: walk_worlds(held_out, walk, prompts, place_) for action, walk in trials.items()}
-    late = slice(-4, None)
-    truths = torch.stack([to_signed(t.frames[:, late], torch.float32).transpose(1, 2) for t in tests.values()], dim=1)
+    trials = [_trial(held_out, starts[:, 0], action) for action in ACTIONS]
+    video = place_.preset.video
+    # One frame of the start, then the last four of each action.
+    poses = torch.cat([starts, *(walk.poses[:, -LAST_FRAMES:] for walk in trials)], dim=1)
+    frames = render(held_out, poses, video.height, video.width)
+    truths = to_signed(frames[:, 1:], torch.float32).transpose(1, 2).unflatten(1, (len(ACTIONS), LAST_FRAMES))
+    images = encode(encoder, frames[:, :1])
     hits: dict[str, object] = {}
     rows = []
-    total = 0.0
-    for number, (action, test) in enumerate(tests.items()):
+    for number, (action, walk) in enumerate(zip(ACTIONS, trials, strict=True)):
         generator = torch.Generator(place_.device).manual_seed(seed)
-        images = encode(encoder, test.frames[:, :1])
-        made = decode(decoder, roll(model, test.episodes, images, 1, solver, generator))[:, late]
+        stream = roll(model, episodes_of(held_out, walk, prompts), images, 1, solver, generator)
+        made = decode(decoder, stream)[:, -LAST_FRAMES:]
         scores = psnr(made[:, None].expand_as(truths), truths).mean(dim=-1)
-        share = float((scores.argmax(dim=1) == number).float().mean())
-        hits[f"control_{action}"] = share
-        total += share / len(ACTIONS)
-        views = [test.frames[0, 0].cpu().numpy(), test.frames[0, -1].cpu().numpy(), to_uint8(made[0, -1])]
-        rows.append(np.stack(views))
-    hits["control"] = total
+        hits[f"control_{action}"] = float((scores.argmax(dim=1) == number).float().mean())
+        true = frames[0, LAST_FRAMES * (number + 1)].cpu().numpy()
+        rows.append(np.stack([frames[0, 0].cpu().numpy(), true, to_uint8(made[0, -1])]))
+    hits["control"] = float(np.mean([hits[f"control_{action}"] for action in ACTIONS]))
     return hits, rows
 
 

@@ -23,7 +23,7 @@ from .base import load_model
 from .checkpoints import has_weights
 from .mixture import MixtureRecipe
 from .prompts import PromptTokens
-from .prune import folder_name, load_pruned
+from .prune import load_pruned
 from .stage import Workplace
 from .vae import load_autoencoder
 from .world_model import WorldModel

@@ -12,11 +12,10 @@ from ..model.clip import FIRST_CLIP_FRAMES
 from ..model.vae import Encoder
 from .clips import Episodes, extrinsics_from
 from .data.paths import Episodes as Walks
-from .data.render import render
 from .data.worlds import Worlds
 from .frames import to_signed
 from .prompts import PromptTokens
-from .rendering import RenderConfig, walks
+from .rendering import RenderConfig, render_frames, walks
 from .stage import Workplace
 
 STARTS_SEED = 50_000
@@ -53,10 +52,9 @@ class Starts:
 @torch.no_grad()
 def encode_starts(config: RenderConfig, encoder: Encoder, prompts: PromptTokens, place: Workplace) -> Starts:
     """The first frames of `config.clips` episodes, in worlds of their own."""
-    video = place.preset.video
     episodes, images = [], []
     for worlds, walk in walks(config, place, first_seed=place.seed + STARTS_SEED):
-        frames = render(worlds, walk.poses[:, :1], video.height, video.width, config.supersample)
+        frames = render_frames(worlds, walk.poses[:, :1], place, config.supersample)
         images.append(encode(encoder, frames))
         episodes.append(episodes_of(worlds, walk, prompts))
     return Starts(episodes=_joined_episodes(episodes), images=torch.cat(images))
@@ -94,8 +92,7 @@ def encode_batch(
     supersample: int = 2,
 ) -> LatentSet:
     """Renders and encodes one episode in each of the worlds."""
-    video = place.preset.video
-    frames = render(worlds, walk.poses, video.height, video.width, supersample)
+    frames = render_frames(worlds, walk.poses, place, supersample)
     firsts = [encode(encoder, frames[:, at : at + FIRST_CLIP_FRAMES]) for at in first_frames]
     return LatentSet(
         episodes=episodes_of(worlds, walk, prompts),

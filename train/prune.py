@@ -18,7 +18,7 @@ from ..model.vae import Decoder
 from .autoencoder import WHOLE
 from .autoencoder import start_weights as start_autoencoder
 from .checkpoints import load_weights
-from .compiling import compile_blocks, vae_blocks
+from .compiling import channels_last, compile_blocks, vae_blocks
 from .frames import CropConfig, FramePool, draw_pixels, to_signed
 from .muon import OptimizerConfig
 from .picture_loss import PictureLossConfig, picture_loss, psnr
@@ -66,9 +66,7 @@ def train_prune(recipe: PruneRecipe, place: Workplace, seconds: float | None = N
     return figures
 
 
-def _train_one(
-    recipe: PruneRecipe, place: Workplace, pool: FramePool, rate: float, budget: Budget
-) -> dict[str, float]:
+def _train_one(recipe: PruneRecipe, place: Workplace, pool: FramePool, rate: float, budget: Budget) -> dict[str, float]:
     name = folder_name(rate)
     folder = place.folder(name)
     teacher = load_autoencoder(place)
@@ -80,8 +78,8 @@ def _train_one(
     running: Any = learner.trainee.running
     teacher.to(place.dtype)
     if learner.trainee.is_copy:
-        running.to(memory_format=torch.channels_last_3d)
-        teacher.to(memory_format=torch.channels_last_3d)
+        channels_last(running)
+        channels_last(teacher)
     compile_blocks(vae_blocks(running), place.device)
     progress = Progress(name, budget, place.ranks, folder)
     generator = place.generator(name)

@@ -11,12 +11,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ..model.clip import QUERY_OFFSETS
 from .cameras import relative_to
 
 NEAR, FAR = 0.1, 30.0
 POINTS_PER_AXIS = 10
-QUERY_OFFSETS = (1, 9, 17, 25, 33)
-"""Query frames of a clip that ends at frame E: E minus these."""
 SINK_FRAME = 4
 """Takes the last slot, whatever the rule chose for it."""
 EDGE = 1e-5

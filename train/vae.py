@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..model.vae import Encoder
 from .autoencoder import Autoencoder
 from .checkpoints import load_weights
-from .compiling import compile_blocks, vae_blocks
+from .compiling import channels_last, compile_blocks, vae_blocks
 from .frames import CropConfig, FramePool, draw_pixels, to_signed
 from .muon import OptimizerConfig
 from .picture_loss import PictureLossConfig, picture_loss, psnr
@@ -54,7 +55,7 @@ def train_vae(recipe: VAERecipe, place: Workplace, seconds: float | None = None)
     network: Any = learner.trainee.running
     average: Any = learner.ema.network
     if learner.trainee.is_copy:
-        network.to(memory_format=torch.channels_last_3d)
+        channels_last(network)
     compile_blocks(vae_blocks(network), place.device)
     budget = place.budget(recipe.budget, None if seconds is None else seconds - (rendered - begun))
     progress = Progress(STAGE, budget, place.ranks, folder, first_step=first_step)
@@ -91,6 +92,16 @@ def train_vae(recipe: VAERecipe, place: Workplace, seconds: float | None = None)
     if place.ranks.is_first:
         write_metrics(folder / "vae.json", figures)
     return figures
+
+
+def running_encoder(place: Workplace) -> Encoder:
+    """The trained encoder in the training dtype; what normalises its latents stays float32."""
+    coder = load_autoencoder(place).coder
+    mean, std = coder.latents_mean, coder.latents_std
+    coder.to(place.dtype)
+    channels_last(coder)
+    coder.latents_mean, coder.latents_std = mean, std
+    return coder
 
 
 def load_autoencoder(place: Workplace) -> Autoencoder:

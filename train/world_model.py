@@ -10,7 +10,7 @@ from ..model.preset import Preset
 from ..model.sampler import TIMESTEPS, unipc_schedule
 from ..model.text import UMT5Encoder
 from ..model.tokenizer import PAD_ID
-from ..model.transformer import TransformerConfig, WorldTransformer
+from ..model.transformer import WorldTransformer
 from .clips import Clips, condition
 
 
@@ -20,7 +20,7 @@ class WorldModel(nn.Module):
     def __init__(self, preset: Preset) -> None:
         super().__init__()
         assert preset.transformer is not None, "training needs a preset with a transformer"
-        self.transformer = WorldTransformer(TransformerConfig.from_dict(preset.transformer))
+        self.transformer = WorldTransformer(preset.transformer)
         self.text = UMT5Encoder(preset.text)
 
     def context(self, tokens: Tensor) -> Tensor:
