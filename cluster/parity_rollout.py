@@ -17,8 +17,10 @@ from ..model.clip import (
     FIRST_CLIP_FRAMES,
     NEW_FRAMES,
     ClipInputs,
+    Float64,
     MemoryQuery,
     MemoryView,
+    Retrieve,
     advance,
     initial_state,
     plan_clip,
@@ -92,7 +94,8 @@ def _choices(clip: ClipInputs, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
 
 def _play(tensors: Mapping[str, Tensor], num_clips: int, latents_of: LatentsOf) -> Iterator[tuple[ClipInputs, Tensor]]:
     """The clips of one world with the latents (C, n, h, w) that each adds."""
-    state, world = initial_state(0), [torch.empty(0)][:0]
+    state = initial_state(0)
+    world: list[Tensor] = []
     keyboard, mouse = tensors["keyboard"].numpy(), tensors["mouse"].numpy()
     for _ in range(num_clips):
         rows = slice(len(state.poses), len(state.poses) + state.num_new_frames)
@@ -112,7 +115,7 @@ def _play(tensors: Mapping[str, Tensor], num_clips: int, latents_of: LatentsOf) 
         state = advance(state, clip, to_array(new))
 
 
-def _retrieve_from(world: list[Tensor], poses: np.ndarray) -> Callable[[MemoryQuery], MemoryView]:
+def _retrieve_from(world: list[Tensor], poses: Float64) -> Retrieve:
     def retrieve(query: MemoryQuery) -> MemoryView:
         chosen = select_frames(query.query_poses, poses, query.candidate_stop)
         return MemoryView(

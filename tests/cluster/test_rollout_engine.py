@@ -7,6 +7,7 @@ from dataclasses import replace
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 from worldloom.cluster.engine import ChunkJob
 from worldloom.cluster.engines import make_decoder, make_engine
 from worldloom.cluster.rollout_engine import RolloutEngine, VaeDecoder
@@ -105,3 +106,14 @@ def test_warming_up_changes_nothing(engine: RolloutEngine, decoder: VaeDecoder, 
 def test_the_factories_make_the_real_ones_for_a_model() -> None:
     assert isinstance(make_engine(PRESET, "cpu"), RolloutEngine)
     assert isinstance(make_decoder(PRESET, "cpu"), VaeDecoder)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_makes_the_same_world_within_rounding(engine: RolloutEngine, decoder: VaeDecoder) -> None:
+    on_gpu, gpu_decoder = RolloutEngine(PRESET, "cuda"), VaeDecoder(PRESET, "cuda")
+    for clip in still_clips(PRESET):
+        latents, others = (made.step(job(clip)).latents.astype(np.float32) for made in (engine, on_gpu))
+        assert np.linalg.norm(others - latents) < 0.01 * np.linalg.norm(latents)
+    video, _ = gpu_decoder.decode(latents, None)
+    assert video.shape == decoder.decode(latents, None)[0].shape
