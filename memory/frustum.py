@@ -19,6 +19,8 @@ FAR = 30.0
 SAMPLES = 10
 """Points along each of depth, row and column."""
 METRES_PER_UNIT = 0.01
+IMAGE_WIDTH, IMAGE_HEIGHT = 1280, 720
+"""Of the camera that retrieval assumes, in pixels."""
 
 
 def axes_of(poses: Float64) -> Float64:
@@ -36,9 +38,21 @@ def positions_of(poses: Float64) -> Float64:
     return poses[:, :3].astype(np.float64) * METRES_PER_UNIT
 
 
-def sample_points() -> Float64:
+def evenly(first: float, last: float) -> Float32:
+    """SAMPLES float32 numbers from `first` to `last`, counted from the nearer end and rounded once.
+
+    The published rule spaces its points so, in float32; a view that is met again stands exactly on the frustum's edges,
+    where the last bit decides what counts.
+    """
+    step = np.float64(np.float32((np.float32(last) - np.float32(first)) / np.float32(SAMPLES - 1)))
+    index = np.arange(SAMPLES)
+    up, down = np.float64(np.float32(first)) + step * index, np.float64(np.float32(last)) - step * index[::-1]
+    return np.where(index < SAMPLES // 2, up, down).astype(np.float32)
+
+
+def sample_points() -> Float32:
     """The points (1000, 3) in camera axes, depth slowest, each plane's points evenly from edge to edge."""
-    depths, across = np.linspace(NEAR, FAR, SAMPLES), np.linspace(-1, 1, SAMPLES)
+    depths, across = evenly(NEAR, FAR), evenly(-1, 1)
     z, y, x = np.meshgrid(depths, across, across, indexing="ij")
     return np.stack([x * z, y * z, z], axis=-1).reshape(-1, 3)
 
@@ -56,12 +70,17 @@ class Balls:
     z_max: Float32
 
 
-def cover(points: Float64) -> Balls:
+def cover(points: Float32) -> Balls:
     """Balls around the 2×2×2 neighbours among the sample points, with room for float32 rounding."""
     half = SAMPLES // 2
-    groups = points.reshape(half, 2, half, 2, half, 2, 3).transpose(0, 2, 4, 1, 3, 5, 6).reshape(half**3, 8, 3)
+    groups = (
+        points.astype(np.float64)
+        .reshape(half, 2, half, 2, half, 2, 3)
+        .transpose(0, 2, 4, 1, 3, 5, 6)
+        .reshape(half**3, 8, 3)
+    )
     centres = groups.mean(axis=1)
-    radii = np.linalg.norm(groups - centres[:, None], axis=-1).max(axis=1) + 1e-3
+    radii = np.linalg.norm(groups - centres[:, None], axis=-1).max(axis=1) + 1e-2
     return Balls(
         centres=centres,
         points_each=8,

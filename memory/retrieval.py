@@ -7,7 +7,7 @@ the sink.
 Counting 1000 points for each of ten minutes of frames is slow, so most frames are ruled out first, by a bound that is
 never below the exact count: neighbouring points share a ball, and a ball wholly outside the frustum holds no point
 inside. Frames are then counted in the order of their bounds until no bound left can beat the best count. Nothing is
-approximated: counting is float64 in one fixed order of operations, so equal frames count equal in any batch.
+approximated: counting has one fixed order of operations, so equal frames count equal in any batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .frustum import BALLS, FAR, NEAR, POINTS, Float64, axes_of, positions_of
+from .frustum import BALLS, FAR, IMAGE_HEIGHT, IMAGE_WIDTH, NEAR, POINTS, Float64, axes_of, positions_of
 
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
@@ -99,23 +99,38 @@ def _best_view(query_axes: Float64, query_position: Float64, axes: Float64, posi
     return best, most
 
 
-def world_points(query_axes: Float64, query_position: Float64) -> Float64:
-    """The query's sample points (1000, 3) in the world, in metres."""
-    across, down, ahead = (POINTS[:, k, None] * query_axes[k] for k in range(3))
-    points: Float64 = across + down + ahead + query_position
-    return points
+def world_points(query_axes: Float64, query_position: Float64) -> Float32:
+    """The query's sample points (3, 1000) in the world, in metres."""
+    return _rotate(query_axes.T, POINTS.T) + query_position.astype(np.float32)[:, None]
 
 
-def count_visible(points: Float64, axes: Float64, positions: Float64) -> Int64:
-    """How many world points (P, 3) each camera (N, 3, 3), (N, 3) has in its frustum (N,).
+def count_visible(points: Float32, axes: Float64, positions: Float64) -> Int64:
+    """How many world points (3, P) each camera (N, 3, 3), (N, 3) has in its frustum (N,).
 
-    The image's edges are inside, the near and the far plane are not.
+    The image's edges are inside, the near and the far plane are not. All of it is float32 in the published rule's
+    order of operations: a view that is met again stands exactly on those edges, where rounding decides.
     """
-    dx, dy, dz = (points[None, :, k] - positions[:, k, None] for k in range(3))
-    x, y, z = (dx * axes[:, k, 0, None] + dy * axes[:, k, 1, None] + dz * axes[:, k, 2, None] for k in range(3))
-    visible = (np.abs(x) <= z) & (np.abs(y) <= z) & (z > NEAR) & (z < FAR)
+    axes32, positions32 = axes.astype(np.float32), positions.astype(np.float32)
+    x, y, z = (axes32[:, :, k] * positions32[:, None, k] for k in range(3))
+    in_camera = _rotate(axes32, points) - (x + y + z)[:, :, None]
+    ahead = np.maximum(in_camera[:, 2], np.float32(1e-6))
+    visible = (in_camera[:, 2] > np.float32(NEAR)) & (in_camera[:, 2] < np.float32(FAR))
+    for across, size in ((0, IMAGE_WIDTH), (1, IMAGE_HEIGHT)):
+        half = np.float32(size / 2)
+        pixel = in_camera[:, across] * half / ahead + half
+        visible &= (pixel >= 0) & (pixel <= size)
     counts: Int64 = visible.sum(axis=1, dtype=np.int64)
     return counts
+
+
+def _rotate(matrices: Float64 | Float32, points: Float32) -> Float32:
+    """Matrices (…, 3, 3) times points (3, P) in float32 with fused multiply-adds, the same on every machine."""
+    # Float64 holds the product of two float32 numbers exactly, so one rounding is left, as in a fused multiply-add.
+    exact, wide = matrices.astype(np.float32).astype(np.float64), points.astype(np.float64)
+    total: Float32 = (exact[..., 0, None] * wide[0]).astype(np.float32)
+    for k in (1, 2):
+        total = (exact[..., k, None] * wide[k] + total).astype(np.float32)
+    return total
 
 
 def upper_bounds(query_axes: Float64, query_position: Float64, axes: Float64, positions: Float64) -> Int64:

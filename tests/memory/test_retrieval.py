@@ -16,7 +16,8 @@ from worldloom.memory.retrieval import (
     upper_bounds,
     world_points,
 )
-from worldloom.model.poses import extrinsics_of
+from worldloom.model.poses import extrinsics_of, integrate_poses
+from worldloom.serve.scripts import parse_script
 
 from ..model.golden import golden
 
@@ -102,6 +103,31 @@ def test_no_bound_is_below_its_count(seed: int, room: float) -> None:
     bounds = upper_bounds(axes_of(query)[0], positions_of(query)[0], axes_of(poses), positions_of(poses))
     assert (bounds >= counted(query, poses)).all()
     assert (bounds <= 1000).all()
+
+
+AROUND = (
+    "camera_right 22; forward 20; reverse; repeat 4 { left 10; right 10 }; camera_left 30; camera_right 30; still 60"
+)
+AND_BACK = "forward 31; still 60; reverse; still 80; camera_right 20; still 40; reverse"
+
+
+@pytest.mark.parametrize(
+    ("script", "end", "frames", "points"),
+    [
+        (AND_BACK, 177, [1, 1, 1, 4, 5], [900] * 5),
+        (AROUND, 97, [1, 1, 4, 12, 20], [674, 686, 789, 790, 772]),
+        (AROUND, 257, [84] * 5, [800] * 5),
+    ],
+)
+def test_views_met_again_are_counted_as_the_published_rule_counts_them_in_float32(
+    script: str, end: int, frames: list[int], points: list[int]
+) -> None:
+    """Expected: the published rule evaluated by PyTorch in float32 on a CPU. In float64 other frames win."""
+    actions = parse_script(script)
+    poses = integrate_poses(actions.keyboard, actions.mouse).astype(np.float64)
+    found = select_frames(poses[[end - 1, end - 9, end - 17, end - 25, end - 33]], poses, end - 56)
+    assert found.frame_idx_raw.tolist() == frames
+    np.testing.assert_array_equal(found.overlap, (np.array(points) / 1000).astype(np.float32))
 
 
 def test_bounds_rule_out_what_looks_away() -> None:
