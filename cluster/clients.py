@@ -118,6 +118,10 @@ class GatewayClient:
     async def report(self, session: str, progress: Progress) -> None:
         await self._peer.call("report", session, progress)
 
+    def tell_progress(self, session: str, progress: Progress) -> None:
+        """As `report`, from a process without an event loop, and without waiting for it to arrive."""
+        self._peer.tell("report", session, progress)
+
     async def next_frame_id(self, session: str) -> int | None:
         frame_id: int | None = await self._peer.call("next_frame_id", session)
         return frame_id

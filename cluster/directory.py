@@ -48,6 +48,7 @@ class Directory:
         self._entries: dict[str, _Entry] = {}
         self._groups: dict[str, tuple[GroupBeat, float]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._started_at = time.monotonic()
         self._restored = asyncio.ensure_future(self._restore())
         self._watch = asyncio.ensure_future(self._watch_over())
 
@@ -148,18 +149,26 @@ class Directory:
         )
 
     async def _open(self, spec: SessionSpec) -> None:
-        health = await self.health()
+        health = await self._settled_health()
         if health.groups == 0:
             raise Overloaded("the model is still warming up", hint="Try again when /healthz says ready.")
         if health.sessions >= health.capacity:
             raise Overloaded(f"all {health.capacity} places are taken", hint="Try again later.")
         entry = self._entries[spec.session] = self._new_entry(spec.record(), Phase.QUEUED)
+        is_placed = False
         try:
             await self._store.create(spec)
             await entry.placement.start()
-        except WorldloomError:
-            await self.end(spec.session, None)
-            raise
+            is_placed = True
+        finally:
+            if not is_placed:
+                self._in_background(self.end(spec.session, None))
+
+    async def _settled_health(self) -> ClusterHealth:
+        """A directory that has just started waits for the groups to tell it that they are there."""
+        while not self._alive() and time.monotonic() < self._started_at + self._config.lease_s:
+            await asyncio.sleep(0.05)
+        return await self.health()
 
     def _lose(self, session: str) -> None:
         """A session is between two groups."""

@@ -12,9 +12,11 @@ from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from ..errors import WorkerLost
+from .clients import GatewayClient
 from .config import ClusterConfig
 from .engine import ChunkJob, ChunkResult
 from .engines import make_engine
+from .messages import Phase, Progress
 from .threads import set_torch_threads
 
 LEADER_CPUS = 0.1
@@ -29,12 +31,21 @@ class Rank:
     def __init__(self, config: ClusterConfig) -> None:
         if config.preset.engine != "mock":
             set_torch_threads(os.cpu_count() or 1)
+        self._gateway = GatewayClient(config)
         self._engine = make_engine(config.preset, config.device)
         self._engine.warm_up()
 
     def step(self, job: ChunkJob) -> ChunkResult:
-        """See `Engine.step`."""
-        return self._engine.step(job)
+        """See `Engine.step`. The player hears of each denoising step."""
+
+        def report(step: int, num_steps: int) -> None:
+            clip = job.clip
+            self._gateway.tell_progress(
+                job.session,
+                Progress(phase=Phase.PLAYING, branch=clip.branch, chunk=clip.chunk, step=step, num_steps=num_steps),
+            )
+
+        return self._engine.step(job, on_step=report)
 
     def pid(self) -> int:
         """Process id, once the engine is warm."""

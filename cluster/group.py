@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import uuid
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from ..errors import Overloaded
+from ..errors import Overloaded, ServiceError
 from .clients import DirectoryClient
 from .config import ClusterConfig
 from .gang import LEADER_CPUS, Gang, gang_bundles
 from .messages import GroupBeat
 from .session_loop import SessionLoop
+
+log = logging.getLogger(__name__)
 
 
 class WorkerGroup:
@@ -56,7 +59,12 @@ class WorkerGroup:
             # A loop that waits for its first epoch is no owner yet.
             epochs = {session: loop.epoch for session, loop in self._loops.items() if loop.epoch > 0}
             beat = GroupBeat(group=self._group, capacity=self._config.sessions_per_group, epochs=epochs)
-            for session in await self._directory.beat(beat):
+            try:
+                lost = await self._directory.beat(beat)
+            except ServiceError as error:
+                log.warning("group %s: %s", self._group, error.message)
+                lost = ()
+            for session in lost:
                 if session in self._loops:
                     self._loops[session].leave()
             await asyncio.sleep(self._config.beat_s)

@@ -40,6 +40,12 @@ class Peer:
                 )
             await asyncio.sleep(RETRY_S)
 
+    def tell(self, method: str, *args: Any) -> None:
+        """Call without waiting. What an absent actor misses is lost."""
+        handle = self._find()
+        if handle is not None:
+            getattr(handle, method).remote(*args)
+
     def _find(self) -> Any:
         if self._handle is None:
             try:

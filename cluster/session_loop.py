@@ -86,7 +86,7 @@ class SessionLoop:
 
     async def _make_chunk(self, world: SavedWorld, controls: ChunkControls, after: ControlState) -> SavedWorld:
         """Plan, retrieve, denoise and commit one chunk. Returns the world after it."""
-        await self._report(world, step=0)
+        await self._report(world)
         started = time.perf_counter()
         clip, retrieve_s = await self._plan(world, controls)
         planned = time.perf_counter()
@@ -118,7 +118,6 @@ class SessionLoop:
             extra=pack_extra(extra),
         )
         await self._store.commit(self.session, self.epoch, record)
-        await self._report(world, step=self._config.preset.sampling.steps)
         return replace(
             world,
             state=advance(world.state, clip, result.latents),
@@ -153,12 +152,11 @@ class SessionLoop:
 
         return await asyncio.to_thread(plan), retrieve_s
 
-    async def _report(self, world: SavedWorld, *, step: int) -> None:
+    async def _report(self, world: SavedWorld) -> None:
         progress = Progress(
             phase=Phase.PLAYING,
             branch=world.state.branch,
             chunk=world.state.chunk,
-            step=step,
             num_steps=self._config.preset.sampling.steps,
         )
         await self._gateway.report(self.session, progress)
