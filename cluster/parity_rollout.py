@@ -10,17 +10,14 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..memory.retrieval import select_frames
+from ..memory.records import ChunkRecord
+from ..memory.view import retrieve_from
 from ..model.arrays import to_array, to_tensor
 from ..model.camera import PATCH, camera_map
 from ..model.clip import (
     FIRST_CLIP_FRAMES,
     NEW_FRAMES,
     ClipInputs,
-    Float64,
-    MemoryQuery,
-    MemoryView,
-    Retrieve,
     advance,
     initial_state,
     plan_clip,
@@ -29,6 +26,7 @@ from ..model.denoise import denoise
 from ..model.poses import extrinsics_of, integrate_poses, intrinsics_of
 from ..model.rollout import clip_tensors
 from ..model.transformer import WorldTransformer
+from .history import memory_of, record_of
 
 LatentsOf = Callable[[ClipInputs], Tensor]
 """A planned clip to its new latents (C, n, h, w)."""
@@ -95,7 +93,7 @@ def _choices(clip: ClipInputs, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
 def _play(tensors: Mapping[str, Tensor], num_clips: int, latents_of: LatentsOf) -> Iterator[tuple[ClipInputs, Tensor]]:
     """The clips of one world with the latents (C, n, h, w) that each adds."""
     state = initial_state(0)
-    world: list[Tensor] = []
+    records: list[ChunkRecord] = []
     keyboard, mouse = tensors["keyboard"].numpy(), tensors["mouse"].numpy()
     for _ in range(num_clips):
         rows = slice(len(state.poses), len(state.poses) + state.num_new_frames)
@@ -107,27 +105,12 @@ def _play(tensors: Mapping[str, Tensor], num_clips: int, latents_of: LatentsOf) 
             viewpoint="first_person",
             # The case brings the image's latent instead.
             image=np.zeros((0, 0, 3), np.uint8),
-            retrieve=_retrieve_from(world, state.poses),
+            retrieve=lambda query: memory_of(retrieve_from(records, query.query_poses, query.candidate_stop)),
         )
         new = latents_of(clip)
         yield clip, new
-        world.append(new)
+        records.append(record_of(clip, to_array(new), first_frame_id=len(state.poses)))
         state = advance(state, clip, to_array(new))
-
-
-def _retrieve_from(world: list[Tensor], poses: Float64) -> Retrieve:
-    def retrieve(query: MemoryQuery) -> MemoryView:
-        chosen = select_frames(query.query_poses, poses, query.candidate_stop)
-        return MemoryView(
-            latents=to_array(torch.cat(world, dim=1)[:, chosen.latent_idx]),
-            frame_idx=chosen.frame_idx,
-            frame_idx_raw=chosen.frame_idx_raw,
-            latent_idx=chosen.latent_idx,
-            overlap=chosen.overlap,
-            poses=poses[chosen.pose_idx],
-        )
-
-    return retrieve
 
 
 def _no_latents(tensors: Mapping[str, Tensor], clip: ClipInputs) -> Tensor:
