@@ -86,10 +86,8 @@ class SamplingConfig:
     steps: Annotated[int, Field(gt=0, le=1000)]
     shift: Annotated[float, Field(gt=0)] = 5.0
     guidance: Annotated[float, Field(ge=1)] = 1.0
-    """1 means one forward a step; above, a second one with the negative prompt and no actions."""
+    """1 means one forward a step; above, a second one with the negative prompt, no actions and no memory."""
     negative_prompt: str = ""
-    uses_memory: bool = True
-    """Whether later clips see memory latents."""
 
 
 @_forbid_extra

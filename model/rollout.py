@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
@@ -81,7 +81,7 @@ class Rollout:
         num_new = clip.predict_range[1] - clip.predict_range[0] - num_clean
         negative_prompt = self.sampling.negative_prompt
         return clip_tensors(
-            clip if self.sampling.uses_memory else replace(clip, memory=None, query_poses=None),
+            clip,
             noise=chunk_noise((1, channels, num_new, *grid), seed=clip.seed, branch=clip.branch, chunk=clip.chunk),
             clean=clean,
             context=self._encode_text(clip.prompt),

@@ -73,7 +73,7 @@ def test_the_5b_has_the_published_token_count_and_a_pruned_decoder_beside_a_full
 
 def test_the_base_model_changes_only_what_distillation_changed() -> None:
     base, distilled = load_preset("mg3-5b-base"), load_preset("mg3-5b")
-    assert (base.sampling.steps, base.sampling.guidance, base.sampling.uses_memory) == (50, 5.0, False)
+    assert (base.sampling.steps, base.sampling.guidance) == (50, 5.0)
     assert base.sampling.negative_prompt
     assert base.weights.decoder_path == base.weights.vae_file
     assert base.transformer == distilled.transformer
