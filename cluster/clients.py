@@ -90,6 +90,9 @@ class DirectoryClient:
         lost: tuple[str, ...] = await self._peer.call("beat", beat)
         return lost
 
+    async def start_failed(self, error: WorldloomError) -> None:
+        await self._peer.call("start_failed", error)
+
     async def health(self) -> ClusterHealth:
         health: ClusterHealth = await self._peer.call("health")
         return health

@@ -37,6 +37,8 @@ class ClusterConfig:
     """How long a call waits for an actor that restarts."""
     health_check_s: float = 2.0
     """How often Serve looks after groups and decoders."""
+    start_tries: int = 2
+    """How often a group or decoder tries to start before the service gives up."""
     shutdown_s: float = 5.0
     """How long a stopping group or decoder may finish what it does."""
     rank_gpus: float = 0.6

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from ray import serve
 from ray.serve import Application
 
+from ..errors import WorldloomError
 from ..model.clip import Array
-from .clients import GatewayClient, StoreClient
+from .clients import DirectoryClient, GatewayClient, StoreClient
 from .config import ClusterConfig
 from .engines import make_decoder
 from .frames import encode_frames, packets_of
@@ -26,13 +27,18 @@ from .threads import set_torch_threads
 class DecoderReplica:
     """Follows streams: each `follow` call is one stream, whose decoder cache lives and dies with the call."""
 
-    def __init__(self, config: ClusterConfig) -> None:
+    async def __init__(self, config: ClusterConfig) -> None:  # type: ignore[misc]  # Serve awaits it
+        """Returns when the decoder is warm."""
         self._config = config
         self._store = StoreClient(config)
         self._gateway = GatewayClient(config)
         if config.preset.engine != "mock":
             set_torch_threads(1)
-        self._decoder = make_decoder(config.preset, config.device)
+        try:
+            self._decoder = make_decoder(config.preset, config.device)
+        except WorldloomError as error:
+            await DirectoryClient(config).start_failed(error)
+            raise
         self._decoder.warm_up()
         # One stream decodes at a time: two at once would only make both late.
         self._turn = asyncio.Lock()
@@ -110,6 +116,7 @@ def decoders_app(config: ClusterConfig) -> Application:
         num_replicas=config.decoders,
         max_ongoing_requests=config.streams_per_decoder,
         ray_actor_options={"num_cpus": 0.1, "num_gpus": config.decoder_gpus if config.uses_gpus else 0},
+        max_constructor_retry_count=config.start_tries,
         health_check_period_s=config.health_check_s,
         graceful_shutdown_timeout_s=config.shutdown_s,
         graceful_shutdown_wait_loop_s=0.1,

@@ -48,6 +48,7 @@ class Directory:
         self._entries: dict[str, _Entry] = {}
         self._groups: dict[str, tuple[GroupBeat, float]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._failure: WorldloomError | None = None
         self._started_at = time.monotonic()
         self._restored = asyncio.ensure_future(self._restore())
         self._watch = asyncio.ensure_future(self._watch_over())
@@ -109,8 +110,15 @@ class Directory:
         await self._restored
         alive = self._alive()
         return ClusterHealth(
-            groups=len(alive), capacity=sum(beat.capacity for beat in alive), sessions=len(self._entries)
+            groups=len(alive),
+            capacity=sum(beat.capacity for beat in alive),
+            sessions=len(self._entries),
+            failure=self._failure,
         )
+
+    async def start_failed(self, error: WorldloomError) -> None:
+        """A group or a decoder could not start."""
+        self._failure = error
 
     async def attach_player(self, token: str, gateway: str, connection: str) -> SessionInfo:
         """Admit a player to the session of this token. Raises NotAuthorized, PlayerTaken."""

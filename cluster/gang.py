@@ -29,11 +29,18 @@ class Rank:
     """A Ray actor: one engine on one device."""
 
     def __init__(self, config: ClusterConfig) -> None:
+        self._config = config
+        self._gateway = GatewayClient(config)
+
+    def load(self) -> int:
+        """Load and warm the engine. Returns the process id. Not part of the constructor, whose errors would reach the
+        leader as the actor's death and not as what they are."""
+        config = self._config
         if config.preset.engine != "mock":
             set_torch_threads(os.cpu_count() or 1)
-        self._gateway = GatewayClient(config)
         self._engine = make_engine(config.preset, config.device)
         self._engine.warm_up()
+        return os.getpid()
 
     def step(self, job: ChunkJob) -> ChunkResult:
         """See `Engine.step`. The player hears of each denoising step."""
@@ -47,10 +54,6 @@ class Rank:
 
         return self._engine.step(job, on_step=report)
 
-    def pid(self) -> int:
-        """Process id, once the engine is warm."""
-        return os.getpid()
-
 
 class Gang:
     """One rank today. What a lost rank was doing raises WorkerLost; the next step waits for the restarted gang."""
@@ -58,18 +61,23 @@ class Gang:
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config
         self._rank: Any = None
+        self._pid = 0
         self._starting = asyncio.Lock()
 
     async def warm(self) -> int:
-        """Start the ranks unless they run, and wait until they are warm. Returns rank 0's process id."""
+        """Start the ranks unless they run, and wait until they are warm. Returns rank 0's process id.
+
+        Raises ConfigError or CheckpointError when the weights cannot be loaded, WorkerLost when a rank died of it.
+        """
         async with self._starting:
             if self._rank is None:
-                self._rank = self._start()
-            try:
-                pid: int = await self._rank.pid.remote()
-            except RayActorError as error:
-                raise self._lost() from error
-        return pid
+                rank = self._start()
+                try:
+                    self._pid = await rank.load.remote()
+                except RayActorError as error:
+                    raise self._lost() from error
+                self._rank = rank
+        return self._pid
 
     async def step(self, job: ChunkJob) -> ChunkResult:
         """Denoise one chunk. Raises WorkerLost when a rank died."""

@@ -11,11 +11,12 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from ..errors import Overloaded, ServiceError
+from ..errors import Overloaded, ServiceError, WorldloomError
 from .clients import DirectoryClient
 from .config import ClusterConfig
 from .gang import LEADER_CPUS, Gang, gang_bundles
 from .messages import GroupBeat
+from .peer import plain
 from .session_loop import SessionLoop
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,11 @@ class WorkerGroup:
         self._gang = Gang(config)
         self._turn = asyncio.Lock()
         self._loops: dict[str, SessionLoop] = {}
-        await self._gang.warm()
+        try:
+            await self._gang.warm()
+        except WorldloomError as error:
+            await self._directory.start_failed(plain(error))
+            raise
         self._beating = asyncio.ensure_future(self._beat())
 
     async def play(self, session: str) -> None:
@@ -81,6 +86,7 @@ def groups_app(config: ClusterConfig) -> Application:
         ray_actor_options={"num_cpus": LEADER_CPUS},
         placement_group_bundles=gang_bundles(config),
         placement_group_strategy="STRICT_PACK",
+        max_constructor_retry_count=config.start_tries,
         health_check_period_s=config.health_check_s,
         graceful_shutdown_timeout_s=config.shutdown_s,
         graceful_shutdown_wait_loop_s=0.1,

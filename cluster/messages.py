@@ -8,6 +8,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import WorldloomError
 from ..memory.records import ChunkRecord
 from ..model.clip import WorldState
 from .controls import ControlState, Event
@@ -105,6 +106,8 @@ class ClusterHealth:
     capacity: int
     """Sessions they admit together."""
     sessions: int
+    failure: WorldloomError | None = None
+    """Why a group or a decoder could not start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,9 +8,15 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError
 
-from ..errors import WorkerLost
+from ..errors import WorkerLost, WorldloomError
 
 RETRY_S = 0.1
+
+
+def plain(error: WorldloomError) -> WorldloomError:
+    """The error as it was raised. One that came from an actor has a class that Ray derives, and a remote traceback."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, WorldloomError) else error
 
 
 class Peer:

@@ -7,6 +7,7 @@ from typing import Any
 import ray
 from ray.serve import RunTarget
 
+from ..errors import DoesNotFit
 from .config import DIRECTORY, STORE, ClusterConfig
 from .decoders import decoders_app
 from .directory import Directory
@@ -27,6 +28,19 @@ def start_actor(kind: type, name: str, config: ClusterConfig, *args: Any) -> Any
 def start_actors(config: ClusterConfig) -> dict[str, Any]:
     """Start the memory store and the directory. Returns their handles by name."""
     return {STORE: start_actor(StoreActor, STORE, config), DIRECTORY: start_actor(Directory, DIRECTORY, config)}
+
+
+def check_gpus(config: ClusterConfig, *, available: float) -> None:
+    """Raises DoesNotFit where Ray would wait for GPUs that will never come."""
+    if not config.uses_gpus:
+        return
+    needed = config.groups * config.rank_gpus + config.decoders * config.decoder_gpus
+    if needed > available:
+        raise DoesNotFit(
+            f"preset {config.preset.name!r} needs {needed:g} GPUs for {config.groups} groups and {config.decoders} "
+            f"decoders, Ray has {available:g}",
+            hint="Use a machine with a GPU, or a preset for the CPU: pocket.",
+        )
 
 
 def cluster_targets(config: ClusterConfig) -> list[RunTarget]:

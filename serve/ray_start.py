@@ -14,7 +14,7 @@ OBJECT_STORE_BYTES = 256 << 20
 def start_ray(address: str, *, verbose: bool) -> None:
     """Connect this process to the Ray cluster at `address`, or start one for it alone if that is 'local'."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    level = logging.INFO if verbose else logging.WARNING
+    level = logging.INFO if verbose else logging.ERROR
     if address != "local":
         ray.init(address=address, log_to_driver=verbose, logging_level=level)
         return

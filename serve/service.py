@@ -12,8 +12,8 @@ from ray.serve import RunTarget
 
 from ..cluster.config import DIRECTORY, GATEWAY, ClusterConfig
 from ..cluster.messages import ClusterHealth
-from ..cluster.service import cluster_targets, start_actor, start_actors
-from ..errors import ServiceError
+from ..cluster.service import check_gpus, cluster_targets, start_actor, start_actors
+from ..errors import ServiceError, WorldloomError
 from .app import http_app
 from .gateway import Gateway, GatewayConfig
 from .ports import choose_port, free_port
@@ -71,6 +71,9 @@ class ServiceHandle:
             start_ray(self.config.address, verbose=self.config.verbose)
         if not self.config.verbose:
             quiet_serve()
+        if self.config.address == "local":
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            check_gpus(self.config.cluster, available=resources.get("GPU", 0.0))
         ray_serve.start(http_options={"host": self.config.host, "port": self._port})
         gateway = GatewayConfig(host=self.config.host, port=self._stream_port)
         self._actors = start_actors(self.config.cluster)
@@ -83,9 +86,7 @@ class ServiceHandle:
         try:
             ray_serve.run_many(self._targets)
         except RuntimeError as error:
-            raise ServiceError(
-                f"the service did not start: {error}", hint="Run again with --verbose to see why."
-            ) from error
+            raise self._start_failure(error) from error
         ray.get(self._actors[GATEWAY].ready.remote())
         while self.health().groups < self.config.cluster.groups:
             time.sleep(POLL_S)
@@ -94,6 +95,10 @@ class ServiceHandle:
         """What the service can admit."""
         health: ClusterHealth = ray.get(self._actors[DIRECTORY].health.remote())
         return health
+
+    def _start_failure(self, error: RuntimeError) -> WorldloomError:
+        failure = self.health().failure
+        return failure or ServiceError(f"the service did not start: {error}", hint="Look at Ray's logs.")
 
     def stop(self) -> None:
         """Say goodbye to the players, then stop all that was started here."""

@@ -57,9 +57,10 @@ def serve(
         verbose=verbose,
     )
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     click.echo(f"starting preset {model.name} …")
     with start_service(config) as handle:
+        # Only now: Ray sets a handler of its own when it starts.
+        signal.signal(signal.SIGTERM, lambda *_: stopped.set())
         quality = "trained weights" if model.trained else "untrained weights: expect noise"
         click.echo(f"ready at {click.style(handle.url, bold=True)} ({quality}; Ctrl-C stops)")
         try:

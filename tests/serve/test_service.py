@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from worldloom.cluster.config import ClusterConfig
+from worldloom.errors import CheckpointError
 from worldloom.model.preset import load_preset
 from worldloom.serve.protocol import session_pb2 as pb
 from worldloom.serve.service import ServiceConfig, ServiceHandle, start_service
@@ -232,6 +234,13 @@ def test_an_uploaded_picture_starts_a_world(mock_service: ServiceHandle) -> None
     assert reply.status_code == 201, reply.text
     assert (session["prompt"], session["seed"], session["viewpoint"]) == ("an orange place", 3, "third_person")
     end(mock_service, session)
+
+
+def test_a_service_whose_weights_are_missing_says_so(http_port: int, tmp_path: Path) -> None:
+    preset = load_preset("tiny").with_directory(tmp_path)
+    cluster = ClusterConfig(preset=preset, name="broken", start_tries=1)
+    with pytest.raises(CheckpointError, match=str(tmp_path)):
+        start_service(ServiceConfig(cluster=cluster, port=http_port, route_prefix="/broken"))
 
 
 def test_a_real_model_plays_beside_the_mock_on_the_same_cluster(http_port: int) -> None:
