@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
@@ -37,6 +38,8 @@ ACTIONS: dict[str, Moves] = {
 }
 _MATCH_SHRINK = 2
 _ROTATION_AIM_DEG = 5.0
+_GUESSED_SHARES = np.array([1.0, 0.5, 1.5], np.float32)
+"""Parts of each asked motion from which the search for the true one starts."""
 
 
 def star() -> Moves:
@@ -44,9 +47,9 @@ def star() -> Moves:
     return reduce(add, (there_and_back(moves) for moves in ACTIONS.values()))
 
 
-def total_chunks(worlds: int) -> int:
+def total_chunks(worlds: int, actions: Sequence[str] = tuple(ACTIONS)) -> int:
     """Chunks that `measure` plays."""
-    return (1 + 2 * len(ACTIONS)) * worlds
+    return (1 + len(CLIPS) * len(actions)) * worlds
 
 
 def asked_poses() -> dict[str, Float32]:
@@ -55,60 +58,88 @@ def asked_poses() -> dict[str, Float32]:
     return {**poses, STILL: np.zeros(5, np.float32)}
 
 
-def measure(player: Player[Play], scenes: Sequence[Scene], on_chunk: OnChunk) -> Report:
-    """Tries every action in every scene, made for `star()`, from the first frame and after a clip of stillness."""
-    trials, hits = Tally("clip", "action"), Tally("asked")
+def measure(
+    player: Player[Play], scenes: Sequence[Scene], on_chunk: OnChunk, actions: Sequence[str] = tuple(ACTIONS)
+) -> Report:
+    """Tries the actions in every scene, made for `star()`, from the first frame and after a clip of stillness."""
+    trials, matches = Tally("clip", "action"), Tally("asked")
     pictures: dict[str, Picture] = {}
     asked = asked_poses()
     for scene in scenes:
-        views = _try_all(player, scene, on_chunk)
-        looks = look(scene, np.stack(list(asked.values())), _MATCH_SHRINK)
+        judge = _Judge(scene, asked)
+        views = _try_all(player, scene, actions, on_chunk)
         for (clip, action), view in views.items():
-            match = list(asked)[int(mismatch(view, looks).argmin())]
-            found = find_pose(scene, view, asked[match])
-            trials.add(clip, action, **_errors(found, asked[action], asked[STILL]), hit=float(match == action))
-            hits.add(action, **{other: float(match == other) for other in asked})
-        truths = scene.truth(np.stack([asked[action] for action in ACTIONS])).numpy()
-        made = [torch.stack([views[clip, action] for action in ACTIONS]).numpy() for clip in CLIPS]
+            match = judge.best_match(view)
+            errors = _errors(judge.pose_of(view), asked[action])
+            trials.add(clip, action, **errors, hit=float(match == action))
+            matches.add(action, **{other: float(match == other) for other in asked})
+        truths = scene.truth(np.stack([asked[action] for action in actions])).numpy()
+        made = [torch.stack([views[clip, action] for action in actions]).numpy() for clip in CLIPS]
         pictures[f"control-{scene.seed}"] = [truths, *made]
     by_action = trials.rows()
     summary = _summary(by_action)
     return Report(
         title="Control",
         settings={"worlds": [scene.seed for scene in scenes], "moving_frames": MOVING, "measured_frame": MEASURED},
-        tables=[_table("All actions", "clip", summary), _table("Each action", "action", by_action), _confusion(hits)],
-        aims=[
-            Aim(what=f"rotation error in a {row['clip']}, degrees", value=number(row["rotation_deg"]),
-                limit=_ROTATION_AIM_DEG, at_most=True)
-            for row in summary
+        tables=[
+            _table("All actions", ("clip",), summary),
+            _table("Each action", ("clip", "action"), by_action),
+            _confusion(matches),
         ],
+        aims=[_aim(row) for row in summary],
         pictures=pictures,
-    )  # fmt: skip
+    )
 
 
-def _try_all(player: Player[Play], scene: Scene, on_chunk: OnChunk) -> dict[tuple[str, str], Tensor]:
+def _try_all(
+    player: Player[Play], scene: Scene, actions: Sequence[str], on_chunk: OnChunk
+) -> dict[tuple[str, str], Tensor]:
     """The view (H, W, 3) after each action, in a first clip and in the clip after a still one."""
     views = {}
     begun = player.begin(scene)
     _, rested = player.step(begun, hold(frames=FIRST_CLIP_FRAMES))
     on_chunk()
     for clip, play, length in zip(CLIPS, (begun, rested), (FIRST_CLIP_FRAMES, NEW_FRAMES), strict=True):
-        for action, moves in ACTIONS.items():
-            frames, _ = player.step(play, moves.filled(length))
+        for action in actions:
+            frames, _ = player.step(play, ACTIONS[action].filled(length))
             views[clip, action] = frames[MEASURED]
             on_chunk()
     return views
 
 
-def _errors(found: Float32, asked: Float32, still: Float32) -> dict[str, float]:
+class _Judge:
+    """Compares views of one scene with the true ones of all asked motions, which are rendered once."""
+
+    def __init__(self, scene: Scene, asked: dict[str, Float32]) -> None:
+        ends = np.stack(list(asked.values()))
+        self._scene = scene
+        self._names = list(asked)
+        self._guesses = np.concatenate([ends * share for share in _GUESSED_SHARES])
+        self._ends, self._guess_looks = (look(scene, poses, _MATCH_SHRINK) for poses in (ends, self._guesses))
+
+    def best_match(self, view: Tensor) -> str:
+        """The action after which the true view is most like this one."""
+        return self._names[int(mismatch(view, self._ends).argmin())]
+
+    def pose_of(self, view: Tensor) -> Float32:
+        """(5,) model pose that the view seems to be taken from."""
+        return find_pose(self._scene, view, self._guesses[int(mismatch(view, self._guess_looks).argmin())])
+
+
+def _errors(found: Float32, asked: Float32) -> dict[str, float]:
     """Rotation in degrees, translation in metres and, where one is asked for, relative to the distance asked."""
-    distance = metres_between(asked, still)
+    distance = metres_between(asked, np.zeros(5, np.float32))
     astray = metres_between(found, asked)
     return {
         "rotation_deg": angle_between(found, asked),
         "translation_m": astray,
-        "translation_relative": astray / distance if distance > 0 else float("nan"),
+        "translation_relative": astray / distance if distance > 0 else math.nan,
     }
+
+
+def _aim(summary: Row) -> Aim:
+    what = f"rotation error in a {summary['clip']}, degrees"
+    return Aim(what=what, value=number(summary["rotation_deg"]), limit=_ROTATION_AIM_DEG, at_most=True)
 
 
 _FIGURES = ("rotation_deg", "translation_m", "translation_relative", "hit")
@@ -124,9 +155,9 @@ def _summary(rows: Sequence[Row]) -> list[Row]:
     return summary
 
 
-def _table(title: str, first: str, rows: Sequence[Row]) -> Table:
+def _table(title: str, keys: Sequence[str], rows: Sequence[Row]) -> Table:
     columns = {
-        "clip": "clip", first: first, "rotation_deg": "rotation error, °", "translation_m": "translation error, m",
+        **{key: key for key in keys}, "rotation_deg": "rotation error, °", "translation_m": "translation error, m",
         "translation_relative": "translation error / asked", "hit": "asked action matches best",
     }  # fmt: skip
     return Table(title=title, columns=columns, rows=rows)

@@ -69,7 +69,7 @@ def contrast(picture: Tensor) -> Tensor:
 
 def shrink(picture: Tensor, height: int, width: int) -> Tensor:
     """The picture (..., 3, height, width) by averages of equal boxes of pixels."""
-    small = F.adaptive_avg_pool2d(picture.flatten(0, -4), (height, width))
+    small = F.adaptive_avg_pool2d(picture.reshape(-1, *picture.shape[-3:]), (height, width))
     return small.view(*picture.shape[:-2], height, width)
 
 

@@ -13,6 +13,8 @@ from ...model.poses import Float32, integrate_poses
 
 CAMERA_KEY = 0.1
 """Mouse units a frame of a held camera key: 1.5 degrees."""
+SAME_POSE = 0.05
+"""Units and degrees that rounding may part equal poses."""
 _OPPOSITE = [1, 0, 3, 2, 4, 5]
 """Columns of S, W, D, A and the two unused ones."""
 
@@ -71,8 +73,26 @@ def hold(keys: str = "", *, pitch: float = 0.0, yaw: float = 0.0, frames: int) -
 
 
 def there_and_back(way: Moves) -> Moves:
-    """The way and its exact reverse: row 2n - k leads back to the pose of frame k."""
+    """The way of n rows and its reverse, after which frame 2n - k stands where frame k stood, if it `is_reversible`."""
     return way + way.reversed()
+
+
+def is_reversible(way: Moves) -> bool:
+    """Whether the reverse of a way leads back along it.
+
+    It does not where the way is walked through a yaw of exactly 180 degrees: the pose rule keeps both 180 and -180 as
+    they are and takes the mean of the yaws as stored, so such a step goes elsewhere forwards than backwards.
+    """
+    turn = len(way)
+    poses = there_and_back(way).filled(2 * turn + 1).poses()
+    return apart(poses[turn:], poses[turn::-1]) < SAME_POSE
+
+
+def apart(poses: Float32, others: Float32) -> float:
+    """The largest difference between poses (N, 5) in any of their numbers; full turns of the yaw do not count."""
+    difference = np.abs(poses - others)
+    difference[:, 4] = np.abs((poses[:, 4] - others[:, 4] + 180) % 360 - 180)
+    return float(difference.max())
 
 
 def frames_of(chunks: int) -> int:

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...model.poses import Float32
 from .metrics import psnr, sharpness, ssim, to_signed
-from .moves import CAMERA_KEY, Moves, chunks_for, frames_of, hold, there_and_back
+from .moves import CAMERA_KEY, SAME_POSE, Moves, apart, chunks_for, frames_of, hold, there_and_back
 from .player import OnChunk, Play, Player, play_through
 from .recall import Policy
 from .report import Aim, Picture, Report, Table, Tally, number
@@ -101,8 +100,7 @@ def measure(player: Player[Play], scenes: Sequence[Scene], config: RevisitConfig
 def compare(scene: Scene, poses: Float32, frames: Tensor, pairs: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
     """Figures of the pairs: between both visits, and of each visit against what the start image shows of the truth."""
     first, second = (list(side) for side in zip(*pairs, strict=True))
-    apart = np.abs(poses[first] - poses[second]).max()
-    assert apart < 0.01, f"poses of frames that should pair up are {apart} apart"
+    assert apart(poses[first], poses[second]) < SAME_POSE, "frames pair up whose poses differ"
     truth_frames, seen = scene.truth(poses[first]), scene.seen(poses[first])
     truth = to_signed(truth_frames)
     seen = seen & (seen.float().mean(dim=(-2, -1), keepdim=True) >= LEAST_SEEN)

@@ -18,7 +18,7 @@ from ..data.paths import sample_episodes, scripted
 from ..data.prompts import Detail, compose
 from ..data.render import CPU_PASS, GPU_PASS, render_pass
 from ..data.worlds import HELD_OUT_FROM, Worlds, sample_worlds
-from .moves import Moves
+from .moves import Moves, is_reversible
 from .visibility import seen_from
 
 TRIES = 200
@@ -65,14 +65,15 @@ class Scene:
     def truth(self, poses: npt.NDArray[np.float32], shrink: int = 1) -> Tensor:
         """(F, H, W, 3) uint8 frames on the CPU at model poses (F, 5), at 1/shrink of the video's height and width."""
         height, width = self.video.height // shrink, self.video.width // shrink
+        different, which = np.unique(poses, axis=0, return_inverse=True)
         at_once = (GPU_PASS if self.world.device.type == "cuda" else CPU_PASS) * shrink**2
-        parts = torch.split(self.in_world(poses).to(self.world.device), at_once)
+        parts = torch.split(self.in_world(different).to(self.world.device), at_once)
         worlds = [torch.zeros(len(part), dtype=torch.long, device=part.device) for part in parts]
         frames = [
             render_pass(self.world, world, part, height, width, _SUPERSAMPLE)
             for world, part in zip(worlds, parts, strict=True)
         ]
-        return torch.cat(frames).cpu()
+        return torch.cat(frames).cpu()[torch.from_numpy(which)]
 
     def seen(self, poses: npt.NDArray[np.float32], shrink: int = 1) -> Tensor:
         """(F, H, W) bool on the CPU: what of each frame the start image shows."""
@@ -80,10 +81,12 @@ class Scene:
         return seen_from(self.world, self.start, self.in_world(poses), *size).cpu()
 
 
-def scenes_for_script(moves: Moves, number: int, seed: int, video: VideoConfig, device: torch.device) -> list[Scene]:
+def scenes_for_script(
+    moves: Moves, number: int, seed: int, video: VideoConfig, device: torch.device, *, tries: int = TRIES
+) -> list[Scene]:
     """The first `number` held-out worlds from `seed` on in which the script touches no wall, where it fits best.
 
-    Raises InputError if there are too few among TRIES worlds.
+    Raises InputError if there are too few among `tries` worlds.
     """
     keyboard, mouse = torch.from_numpy(moves.keyboard.copy()), torch.from_numpy(moves.mouse.copy())
 
@@ -93,10 +96,10 @@ def scenes_for_script(moves: Moves, number: int, seed: int, video: VideoConfig, 
         except InputError:
             return None
 
-    scenes = list(islice(_scenes(fit, seed, video, device), number))
+    scenes = list(islice(_scenes(fit, seed, video, device, tries), number))
     if len(scenes) < number:
         raise InputError(
-            f"a script of {len(moves)} frames fits into {len(scenes)} of {TRIES} worlds, {number} are asked for",
+            f"a script of {len(moves)} frames fits into {len(scenes)} of {tries} worlds, {number} are asked for",
             hint="Ask for fewer worlds.",
         )
     return scenes
@@ -105,16 +108,20 @@ def scenes_for_script(moves: Moves, number: int, seed: int, video: VideoConfig, 
 def scenes_to_explore(
     number: int, frames: int, seed: int, video: VideoConfig, device: torch.device
 ) -> list[tuple[Scene, Moves]]:
-    """Held-out worlds from `seed` on, each with the liveliest of some collision-free paths of so many frames."""
+    """Held-out worlds from `seed` on, each with the liveliest of some collision-free paths of so many frames that can
+    be walked back."""
     paths: list[Moves] = []
 
-    def explore(world: Worlds) -> Tensor:
+    def explore(world: Worlds) -> Tensor | None:
         drawn = sample_episodes(world.select([0] * _EPISODES), frames, world.seeds[0])
         steps = drawn.poses.diff(dim=1)
         liveliness = steps[..., :2].norm(dim=-1).sum(1) + steps[..., 4].abs().clamp(max=30).sum(1)
-        best = int(liveliness.argmax())
-        paths.append(Moves(keyboard=drawn.keyboard[best].cpu().numpy(), mouse=drawn.mouse[best].cpu().numpy()))
-        return drawn.poses[best, 0]
+        for best in liveliness.argsort(descending=True).tolist():
+            path = Moves(keyboard=drawn.keyboard[best].cpu().numpy(), mouse=drawn.mouse[best].cpu().numpy())
+            if is_reversible(path):
+                paths.append(path)
+                return drawn.poses[best, 0]
+        return None
 
     return list(zip(islice(_scenes(explore, seed, video, device), number), paths, strict=True))
 
@@ -133,9 +140,9 @@ def others_like(scene: Scene, number: int) -> list[Scene]:
 
 
 def _scenes(
-    fit: Callable[[Worlds], Tensor | None], seed: int, video: VideoConfig, device: torch.device
+    fit: Callable[[Worlds], Tensor | None], seed: int, video: VideoConfig, device: torch.device, tries: int = TRIES
 ) -> Iterator[Scene]:
-    for number in islice(count(HELD_OUT_FROM + seed), TRIES):
+    for number in islice(count(HELD_OUT_FROM + seed), tries):
         world = sample_worlds([number], device)
         start = fit(world)
         if start is not None:
