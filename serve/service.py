@@ -16,10 +16,8 @@ from ..cluster.service import check_gpus, cluster_targets, start_actor, start_ac
 from ..errors import ServiceError, WorldloomError
 from .app import http_app
 from .gateway import Gateway, GatewayConfig
-from .ports import choose_port, free_port
+from .ports import choose_port
 from .ray_start import quiet_serve, start_ray
-
-__all__ = ["ServiceConfig", "ServiceHandle", "free_port", "start_service"]
 
 POLL_S = 0.05
 
