@@ -144,13 +144,12 @@ def train_base(recipe: BaseRecipe, place: Workplace, seconds: float | None = Non
         return {"loss": loss, kind_of(clips): loss, "grad": norm}
 
     run(progress, step, lambda number: learner.save(folder, number, {}))
-    trained = progress.step - first_step
     figures: dict[str, Any] = {
         "data_s": made - begun,
         "episodes": len(data),
         "train_s": progress.elapsed_s,
         "steps": progress.step,
-        "samples_per_s": trained * recipe.batch * place.ranks.size / max(progress.elapsed_s, 1e-9),
+        "samples_per_s": recipe.batch * place.ranks.size / progress.step_s(),
         "loss": progress.rows[-1]["loss"] if progress.rows else float("nan"),
     }
     if place.ranks.is_first:

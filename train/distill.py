@@ -205,7 +205,8 @@ def train_distill(recipe: DistillRecipe, place: Workplace, seconds: float | None
         "episodes": len(data),
         "train_s": progress.elapsed_s,
         "steps": progress.step,
-        "student_steps_per_s": (progress.step - first_step) / max(progress.elapsed_s, 1e-9),
+        "cold_step_s": progress.step_s(0.0, recipe.cold),
+        "rollout_step_s": progress.step_s(recipe.cold, 1.0),
     }
     if place.ranks.is_first:
         steps = place.preset.sampling.steps

@@ -19,11 +19,12 @@ from .mixture import train_mixture
 from .progress import Budget, write_metrics
 from .prune import folder_name, train_prune
 from .recipe import Recipe
+from .speed import measure_speed
 from .stage import Workplace
 from .vae import train_vae
 
 Figures = dict[str, Any]
-STAGES = ("vae", "prune", "base", "distill", "mixture", "export")
+STAGES = ("speed", "vae", "prune", "base", "distill", "mixture", "export")
 FOREVER_S = 1e9
 
 
@@ -35,6 +36,7 @@ def run_stage(stage: str, recipe: Recipe, place: Workplace, seconds: float | Non
         "base": lambda: train_base(recipe.base, place, seconds),
         "distill": lambda: train_distill(recipe.distill, place, seconds),
         "mixture": lambda: train_mixture(recipe.mixture, place, seconds),
+        "speed": lambda: measure_speed(recipe, place),
         "export": lambda: dict(export(recipe.export, recipe.mixture, place, place.out / "export")),
     }
     if stage not in runs:
@@ -63,7 +65,7 @@ def quick(recipe: Recipe) -> Recipe:
         vae=replace(vae, budget=steps(48), render=replace(vae.render, clips=128), stats_clips=16, held_out_clips=2),
         prune=replace(prune, budget=steps(12), render=replace(prune.render, clips=64), held_out_clips=2),
         base=replace(base, budget=steps(64), render=replace(base.render, clips=128)),
-        distill=replace(distill, budget=steps(12), render=replace(distill.render, clips=64), rollout_episodes=128),
+        distill=replace(distill, budget=steps(24), render=replace(distill.render, clips=64), rollout_episodes=128),
         mixture=replace(mixture, budget=steps(4), render=replace(mixture.render, clips=64)),
         export=replace(recipe.export, limit_bytes=2**40),
     )
@@ -74,6 +76,7 @@ def folders_of(stages: Sequence[str], recipe: Recipe) -> list[str]:
     many = {
         "prune": [folder_name(rate) for rate in recipe.prune.rates],
         "mixture": list(recipe.mixture.experts),
+        "speed": [],
         "export": [],
     }
     return [folder for stage in stages for folder in many.get(stage, [stage])]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +26,10 @@ class Budget:
 
     seconds: float
     steps: int
+
+
+SYNC_EVERY = 4
+"""Steps after which the host waits for the device."""
 
 
 class Progress:
@@ -55,6 +61,7 @@ class Progress:
         self._clock = clock
         self._first = first_step
         self._start = clock()
+        self._windows: list[tuple[float, float]] = []
         self._recent: list[Mapping[str, Tensor]] = []
         self._bar = tqdm(total=budget.steps, desc=name, disable=not ranks.is_first, mininterval=2.0, leave=False)
 
@@ -79,15 +86,24 @@ class Progress:
         return max((self.step - self._first) / self.budget.steps, self.elapsed_s / self.budget.seconds)
 
     def __iter__(self) -> Iterator[float]:
-        spent = self.spent
+        spent, window = self.spent, self.elapsed_s
         while spent < 1.0:
             yield spent
             self.step += 1
             self._bar.update()
-            if self.ranks.device.type == "cuda" and self.step % 8 == 0:
+            if self.ranks.device.type == "cuda" and self.step % SYNC_EVERY == 0:
                 # Without this the host runs ahead by thousands of launches and the clock means nothing.
                 torch.cuda.synchronize(self.ranks.device)
+            if self.step % SYNC_EVERY == 0:
+                now = self.elapsed_s
+                self._windows.append((spent, (now - window) / SYNC_EVERY))
+                window = now
             spent = self.ranks.agree(self.spent)
+
+    def step_s(self, start: float = 0.0, stop: float = 1.0) -> float:
+        """Median seconds of a step while the spent share was in [start, stop); nan when there were too few steps."""
+        times = [seconds for spent, seconds in self._windows if start <= spent < stop]
+        return statistics.median(times) if times else math.nan
 
     def log(self, values: Mapping[str, Tensor]) -> None:
         """Notes the numbers of a step: scalar tensors, read later."""

@@ -18,7 +18,7 @@ from ..model.vae import Decoder
 from .autoencoder import WHOLE
 from .autoencoder import start_weights as start_autoencoder
 from .checkpoints import load_weights
-from .compiling import channels_last, compile_blocks, vae_blocks
+from .compiling import quicken_vae
 from .frames import CropConfig, FramePool, draw_pixels, to_signed
 from .muon import OptimizerConfig
 from .picture_loss import PictureLossConfig, picture_loss, psnr
@@ -77,10 +77,8 @@ def _train_one(recipe: PruneRecipe, place: Workplace, pool: FramePool, rate: flo
     learner.resume(folder)
     running: Any = learner.trainee.running
     teacher.to(place.dtype)
-    if learner.trainee.is_copy:
-        channels_last(running)
-        channels_last(teacher)
-    compile_blocks(vae_blocks(running), place.device)
+    for part in (running, teacher):
+        quicken_vae(part, place.device)
     progress = Progress(name, budget, place.ranks, folder)
     generator = place.generator(name)
 

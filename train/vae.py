@@ -13,7 +13,7 @@ from torch import Tensor
 from ..model.vae import Encoder
 from .autoencoder import Autoencoder
 from .checkpoints import load_weights
-from .compiling import channels_last, compile_blocks, vae_blocks
+from .compiling import quicken_vae
 from .frames import CropConfig, FramePool, draw_pixels, to_signed
 from .muon import OptimizerConfig
 from .picture_loss import PictureLossConfig, picture_loss, psnr
@@ -54,19 +54,13 @@ def train_vae(recipe: VAERecipe, place: Workplace, seconds: float | None = None)
     first_step = learner.resume(folder)
     network: Any = learner.trainee.running
     average: Any = learner.ema.network
-    if learner.trainee.is_copy:
-        channels_last(network)
-    compile_blocks(vae_blocks(network), place.device)
+    quicken_vae(network, place.device)
     budget = place.budget(recipe.budget, None if seconds is None else seconds - (rendered - begun))
     progress = Progress(STAGE, budget, place.ranks, folder, first_step=first_step)
     generator = place.generator(STAGE)
 
-    frames_seen = 0
-
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
-        nonlocal frames_seen
         crop = next(crop for crop in recipe.crops if spent <= crop.until)
-        frames_seen += crop.clips * crop.frames
         video = pool.draw(crop, generator, place.dtype)
         noise = torch.randn(network.latent_shape(video), device=place.device)
         made, divergence = network(video, noise)
@@ -86,7 +80,7 @@ def train_vae(recipe: VAERecipe, place: Workplace, seconds: float | None = None)
         "pool_frames": pool.num_frames,
         "train_s": progress.elapsed_s,
         "steps": progress.step,
-        "frames_per_s": frames_seen / max(progress.elapsed_s, 1e-9),
+        "frames_per_s": _speeds(recipe, progress),
         **measure(average, recipe, place),
     }
     if place.ranks.is_first:
@@ -94,12 +88,21 @@ def train_vae(recipe: VAERecipe, place: Workplace, seconds: float | None = None)
     return figures
 
 
+def _speeds(recipe: VAERecipe, progress: Progress) -> list[float]:
+    """Median frames a second of each kind of crop."""
+    bounds = [0.0, *(crop.until for crop in recipe.crops)]
+    return [
+        crop.clips * crop.frames / progress.step_s(start, stop)
+        for crop, start, stop in zip(recipe.crops, bounds, bounds[1:], strict=False)
+    ]
+
+
 def running_encoder(place: Workplace) -> Encoder:
     """The trained encoder in the training dtype; what normalises its latents stays float32."""
     coder = load_autoencoder(place).coder
     mean, std = coder.latents_mean, coder.latents_std
     coder.to(place.dtype)
-    channels_last(coder)
+    quicken_vae(coder, place.device)
     coder.latents_mean, coder.latents_std = mean, std
     return coder
 

@@ -59,6 +59,7 @@ _add("prune", "Train smaller decoders from the full one.")
 _add("base", "Train transformer and text encoder by flow matching.")
 _add("distill", "Distil the base model to a few steps.")
 _add("mixture", "Fine-tune two experts, for high and for low noise.")
+_add("speed", "Measure rendering, encoding and autoencoder steps on this machine.")
 _add("export", "Write the trained weights in the published layout, into the folder 'export' of the run.")
 
 

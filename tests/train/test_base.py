@@ -1,0 +1,114 @@
+"""The base stage on a tiny set: it learns, it keeps its promises about what it is shown, it makes what it learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from worldloom.model.preset import load_preset
+from worldloom.train.base import ClipDraw, ClipMix, FlowMatching, kind_of
+from worldloom.train.clips import Episodes, extrinsics_from
+from worldloom.train.error_buffer import ErrorBuffer, ErrorConfig
+from worldloom.train.latents import LatentSet
+from worldloom.train.muon import OptimizerConfig
+from worldloom.train.ranks import Ranks
+from worldloom.train.stage import Learner, Workplace
+from worldloom.train.world_model import WorldModel, sample, shifted, start_weights
+
+NULL = torch.tensor([1, 0, 0, 0, 0, 0, 0, 0])
+LATENTS, FRAMES = 25, 97
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    ranks = Ranks(rank=0, size=1, device=torch.device("cpu"))
+    return Workplace(preset=load_preset("tiny"), out=tmp_path, ranks=ranks, seed=0)
+
+
+def two_places() -> LatentSet:
+    """Two episodes of a still camera, whose latents are one constant each, told by the prompt and the past."""
+    colours = torch.tensor([[1.0, -1.0, 0.5, 2.0], [-1.0, 1.0, 1.5, -1.0]]).view(2, 4, 1, 1, 1)
+    streams = colours.expand(2, 4, LATENTS, 4, 6).contiguous()
+    tokens = torch.zeros(2, 4, 8, dtype=torch.long)
+    tokens[0, :, :2], tokens[1, :, :2] = torch.tensor([5, 1]), torch.tensor([6, 1])
+    episodes = Episodes(
+        extrinsics=extrinsics_from(torch.zeros(2, FRAMES, 5, dtype=torch.float64)),
+        keyboard=torch.zeros(2, FRAMES, 6),
+        mouse=torch.zeros(2, FRAMES, 2),
+        tokens=tokens,
+    )
+    return LatentSet(episodes=episodes, streams=streams, firsts=streams[:, None, :, :15], first_frames=(0,))
+
+
+def test_loss_falls_clearly_and_sampling_gives_what_was_learned(place: Workplace) -> None:
+    data = two_places()
+    model = WorldModel(place.preset)
+    start_weights(model, torch.Generator().manual_seed(0))
+    learner = Learner(model, OptimizerConfig(muon_lr=0.02, adam_lr=0.01), 0.9, place)
+    draw = ClipDraw(data, ClipMix(null=0.0, gap=0.0), NULL, seed=0, rank=0)
+    flow = FlowMatching(ErrorConfig(clips=16), place, data.streams.shape)
+    steps = 60
+    losses = []
+    for step in range(steps):
+        loss = flow.loss(model, draw.draw(8))
+        learner.learn(loss, 1.0 - step / steps)
+        losses.append(loss.item())
+    assert sum(losses[-10:]) < 0.4 * sum(losses[:10])
+    clips = draw.later(4)
+    noise = torch.randn(clips.new.shape, generator=torch.Generator().manual_seed(1))
+    made = sample(model, clips, noise, steps=3, shift=5.0)
+    assert float((made - clips.new).square().mean()) < 0.3 * float(clips.new.square().mean())
+
+
+def test_batches_mix_all_kinds_and_ranks_agree_on_each() -> None:
+    data = two_places()
+    draws = [ClipDraw(data, ClipMix(first=0.4, memoryless=0.3), NULL, seed=3, rank=rank) for rank in (0, 1)]
+    kinds = [[kind_of(draw.draw(2)) for _ in range(20)] for draw in draws]
+    assert kinds[0] == kinds[1]
+    assert set(kinds[0]) == {"first", "later", "memoryless"}
+
+
+def test_gaps_move_the_clip_and_leave_its_memory() -> None:
+    data = two_places()
+    near = ClipDraw(data, ClipMix(gap=0.0), NULL, seed=0, rank=0).later(64)
+    far = ClipDraw(data, ClipMix(gap=1.0), NULL, seed=0, rank=0).later(64)
+    assert near.memory_idx is not None and far.memory_idx is not None
+    assert int(near.start.max()) <= LATENTS - 14
+    assert int(far.start.max()) > 100
+    assert int(far.memory_idx.max()) < LATENTS
+
+
+class Oracle(torch.nn.Module):
+    """Knows the clean clip and answers with the velocity towards it from whatever noisy sample it sees."""
+
+    def forward(self, clips: object, noisy: Tensor, sigma: Tensor) -> Tensor:
+        clean: Tensor = clips.new  # type: ignore[attr-defined]
+        return (noisy - clean) / sigma.view(-1, 1, 1, 1, 1)
+
+
+def test_a_model_that_corrects_all_mistakes_has_no_loss(place: Workplace) -> None:
+    data = two_places()
+    flow = FlowMatching(ErrorConfig(clips=8, given=1.0, current=1.0), place, data.streams.shape)
+    flow.buffer.put(torch.randn(8, 4, 10, 4, 6))
+    clips = ClipDraw(data, ClipMix(), NULL, seed=0, rank=0).later(8)
+    assert float(flow.loss(Oracle(), clips)) < 1e-6  # type: ignore[arg-type]
+
+
+def test_buffer_gives_back_scaled_mistakes_of_successive_latents() -> None:
+    generator = torch.Generator().manual_seed(0)
+    buffer = ErrorBuffer(ErrorConfig(clips=4), (1, 10, 1, 1), generator)
+    assert not buffer.draw(3, 4, consecutive=True, share=1.0).any()
+    buffer.put(torch.arange(10.0).add(1).view(1, 1, 10, 1, 1))
+    drawn = buffer.draw(32, 4, consecutive=True, share=1.0).flatten(1)
+    ratios = drawn[:, 1:] / drawn[:, :-1]
+    first = 1.0 / (ratios[:, 0] - 1.0)
+    torch.testing.assert_close(ratios[:, 1], (first + 2) / (first + 1), atol=1e-3, rtol=1e-3)
+    assert 0 < float(buffer.draw(400, 1, consecutive=True, share=0.5).eq(0).float().mean()) < 0.6
+
+
+def test_shift_moves_levels_towards_noise_and_keeps_the_ends() -> None:
+    levels = shifted(torch.tensor([0.0, 0.5, 1.0]), 5.0)
+    torch.testing.assert_close(levels, torch.tensor([0.0, 5.0 / 6.0, 1.0]))

@@ -1,0 +1,82 @@
+"""How fast the parts of training run on this machine: what plans and recipes are made from."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from .autoencoder import Autoencoder
+from .compiling import channels_last, quicken_vae
+from .data.render import render
+from .frames import CropConfig, FramePool, draw_pixels
+from .latents import encode
+from .picture_loss import picture_loss
+from .recipe import Recipe
+from .rendering import render_frames, walks
+from .stage import Learner, Workplace
+
+REPEATS = 3
+
+
+def measure_speed(recipe: Recipe, place: Workplace) -> dict[str, Any]:
+    """Frames a second of rendering, encoding and autoencoder steps, plain and quickened; first calls apart, because
+    they compile."""
+    figures: dict[str, Any] = {}
+    config = replace(recipe.vae.render, clips=recipe.vae.render.worlds_at_once)
+    started = time.monotonic()
+    worlds, walk = next(iter(walks(config, place, first_seed=place.seed)))
+    figures["first_worlds_s"] = time.monotonic() - started
+    video = place.preset.video
+    supersample = config.supersample
+    renderers: dict[str, Callable[[], torch.Tensor]] = {
+        "plain": lambda: render(worlds, walk.poses[:, :12], video.height, video.width, supersample),
+        "compiled": lambda: render_frames(worlds, walk.poses[:, :12], place, supersample),
+    }
+    for name, run in renderers.items():
+        figures |= _timed(f"render_{name}", run, 12 * len(worlds), place)
+    pool = FramePool(render_frames(worlds, walk.poses, place, supersample))
+    for crop in recipe.vae.crops:
+        for name in ("plain", "channels_last", "quick"):
+            figures |= _vae_step(f"vae_{name}_{crop.height}", name, crop, recipe, place, pool)
+    encoder = Autoencoder(place.preset.vae).to(place.device).coder.to(place.dtype)
+    quicken_vae(encoder, place.device)
+    figures |= _timed("encode", lambda: encode(encoder, pool.clips), pool.num_frames, place)
+    return figures
+
+
+def _vae_step(
+    label: str, name: str, crop: CropConfig, recipe: Recipe, place: Workplace, pool: FramePool
+) -> dict[str, float]:
+    learner = Learner(Autoencoder(place.preset.vae).to(place.device), recipe.vae.optimizer, recipe.vae.ema, place)
+    network: Any = learner.trainee.running
+    if name == "channels_last":
+        channels_last(network)
+    elif name == "quick":
+        quicken_vae(network, place.device)
+    generator = place.generator(label)
+
+    def step() -> None:
+        clip = pool.draw(crop, generator, place.dtype)
+        made, divergence = network(clip, torch.randn(network.latent_shape(clip), device=place.device))
+        learner.learn(picture_loss(recipe.vae.loss, draw_pixels(made), draw_pixels(clip)) + divergence * 1e-6, 0.1)
+
+    return _timed(label, step, crop.clips * crop.frames, place)
+
+
+def _timed(label: str, run: Callable[[], object], frames: int, place: Workplace) -> dict[str, float]:
+    def once() -> float:
+        started = time.monotonic()
+        run()
+        if place.device.type == "cuda":
+            torch.cuda.synchronize(place.device)
+        return time.monotonic() - started
+
+    first = once()
+    once()
+    seconds = statistics.median(once() for _ in range(REPEATS))
+    return {f"{label}_first_s": first, f"{label}_frames_per_s": frames / seconds}
