@@ -63,7 +63,7 @@ def revisit(**options: Any) -> None:
 
 
 @evaluate.command()
-@shared_options(worlds=3)
+@shared_options(worlds=2)
 @ORACLE
 def control(**options: Any) -> None:
     """Ask for eight actions: how far is the view turned and moved from where it should be?"""
@@ -73,7 +73,7 @@ def control(**options: Any) -> None:
 
 
 @evaluate.command()
-@shared_options(worlds=2)
+@shared_options(worlds=1)
 @ORACLE
 @click.option("--chunks", type=click.IntRange(min=1), default=60, show_default=True, help="60 are a minute of play.")
 def drift(chunks: int, **options: Any) -> None:
