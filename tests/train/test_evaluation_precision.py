@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from worldloom.model.locations import needed_parts
 from worldloom.model.preset import Preset, VideoConfig, load_preset
 from worldloom.model.quantization import Int8Linear
 from worldloom.train.evaluation import decoder, jobs, precision
@@ -102,3 +104,17 @@ def test_decoders_are_compared_on_equal_streams(preset: Preset) -> None:
     assert (full["decoder"], half["decoder"]) == (decoder.FULL, "50% pruned")
     assert number(half["psnr_full"]) < 40 and number(full["psnr"]) != number(half["psnr"])
     assert not report.aims[0].met
+
+
+def test_a_base_model_beside_the_weights_is_found(preset: Preset, tmp_path: Path) -> None:
+    beside = preset.with_directory(tmp_path)
+    for part in needed_parts(beside):
+        path = tmp_path / part
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert jobs.base_of(beside) is None
+    (tmp_path / jobs.BASE_DIRECTORY).mkdir()
+    (tmp_path / jobs.BASE_DIRECTORY / "config.json").touch()
+    base = jobs.base_of(beside)
+    assert base is not None and base.trained
+    assert (base.weights.transformer_dir, base.sampling.steps) == (jobs.BASE_DIRECTORY, jobs.BASE_STEPS)

@@ -100,8 +100,10 @@ def precision(kind: Literal["int8", "fp8"], **options: Any) -> None:
 
 @evaluate.command()
 @shared_options(worlds=4)
-@click.option("--pruned", multiple=True, metavar="RATE=FILE", callback=lambda _, __, value: _pruned(value),
-              help="A pruned decoder beside the weights; may be repeated. Default: as training exports them.")  # fmt: skip
+@click.option(
+    "--pruned", multiple=True, metavar="RATE=FILE", callback=lambda _, __, value: _pruned(value),
+    help="A pruned decoder beside the weights; may be repeated. Default: as training exports them.",
+)  # fmt: skip
 def decoder(pruned: dict[float, str], **options: Any) -> None:
     """Code held-out streams of 133 frames: what do the VAE and its pruned decoders lose?"""
     from ..evaluation import jobs
