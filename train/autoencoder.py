@@ -47,7 +47,7 @@ class Autoencoder(nn.Module):
 
 @torch.no_grad()
 def start_weights(network: nn.Module) -> None:
-    """He initialisation, with the last convolution of every residual block small, so that blocks start near identity."""
+    """He initialisation; the last convolution of a residual block is small, so that blocks start near identity."""
     for name, module in network.named_modules():
         weight = getattr(module, "weight", None)
         if not isinstance(weight, nn.Parameter) or weight.ndim < 4:

@@ -217,7 +217,8 @@ class FlowMatching:
         target = noise - clips.new + wrong * (1.0 - level) / level
         if clips.known > 1:
             self.buffer.put((noisy - level * velocity - clips.new).detach()[: self.errors.clips // 8])
-        return (velocity - target).square().mean()
+        loss: Tensor = (velocity - target).square().mean()
+        return loss
 
     def _current_mistakes(self, clips: Clips, sigma: Tensor) -> Tensor:
         """(B, C, N, h, w) for later clips; first clips have none."""

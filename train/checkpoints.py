@@ -1,4 +1,4 @@
-"""Checkpoints of a training stage: weights to ship, and the state to go on from. Every file appears whole or not at all.
+"""Checkpoints of a stage: weights to ship, and the state to go on from. Every file appears whole or not at all.
 
 A stage's folder holds `weights*.safetensors` (the averaged weights, in shards small enough to carry between machines)
 and `state.pt` (live weights, optimizer, step). A stage goes on from `state.pt` where there is one, else from the

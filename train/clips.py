@@ -1,8 +1,8 @@
 """Batches of clips with everything that conditions them, cut from latents of whole episodes.
 
 What a rollout builds for one world at a time is built here for many clips at once: the past, the memory that the
-camera rule chooses, relative cameras, action rows. Shapes: B clips, C channels, T latents of the clip, M memory latents,
-h×w latent grid, F video frames.
+camera rule chooses, relative cameras, action rows. Shapes: B clips, C channels, T latents of the clip, M memory
+latents, h×w latent grid, F video frames.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..model.camera import ray_map
 from ..model.clip import FIRST_CLIP_FRAMES, FIRST_CLIP_LATENTS, LATER_CLIP_FRAMES, NEW_LATENTS, PAST_LATENTS
 from ..model.conditioning import Conditioning
 from ..model.denoise import NEUTRAL_KEYBOARD, NEUTRAL_MOUSE
+from ..model.layout import split_dim
 from ..model.poses import extrinsics_of
 from ..model.transformer import WorldTransformer
 from .cameras import clip_motion, memory_motion
@@ -86,7 +87,7 @@ def condition(network: WorldTransformer, clips: Clips, context: Tensor, *, camer
     shape = (batch, clips.memory_frames)
     return network.prepare(
         context=context,
-        plucker=rays.unflatten(2, (batch, frames)).squeeze(0).transpose(0, 1),
+        plucker=split_dim(rays, 2, (batch, frames)).squeeze(0).transpose(0, 1),
         predict_range=torch.stack([clips.start, stop], dim=1),
         keyboard=clips.keyboard,
         mouse=clips.mouse,
@@ -150,7 +151,7 @@ def first_frame(start: Tensor) -> Tensor:
 def extrinsics_from(poses: Tensor) -> Tensor:
     """Camera-to-world matrices (N, F, 4, 4), float64, of poses (N, F, 5), on their device."""
     matrices = extrinsics_of(poses.flatten(0, 1).cpu().numpy())
-    return torch.from_numpy(matrices).to(poses.device).unflatten(0, poses.shape[:2])
+    return split_dim(torch.from_numpy(matrices).to(poses.device), 0, poses.shape[:2])
 
 
 def first_clips(episodes: Episodes, latents: Tensor, rows: Tensor, frame: Tensor, variant: Tensor) -> Clips:

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from .checkpoints import SHARD_BYTES
 from .fused import fuse_norms
-
 
 MOST_SHAPES = 64
 """Versions of one function that may be compiled: widths, clip lengths, with and without gradients."""
@@ -40,14 +40,18 @@ def quicken_vae(network: nn.Module, device: torch.device) -> None:
         fuse_norms(network, compiled=True)
 
 
-def load_compile_cache(path: Path) -> None:
-    """Makes what an earlier process compiled available, if the file is there."""
-    if path.exists():
-        torch.compiler.load_cache_artifacts(path.read_bytes())
+def load_kernels(folder: Path) -> None:
+    """Makes what an earlier process compiled available, if `folder` has its `kernels-*.bin`."""
+    parts = sorted(folder.glob("kernels-*.bin"))
+    if parts:
+        torch.compiler.load_cache_artifacts(b"".join(part.read_bytes() for part in parts))
 
 
-def save_compile_cache(path: Path) -> None:
+def save_kernels(folder: Path) -> None:
+    """Writes all that was compiled to `kernels-0.bin` …, in parts small enough to carry."""
     artifacts = torch.compiler.save_cache_artifacts()
-    if artifacts is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(artifacts[0])
+    if artifacts is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, start in enumerate(range(0, len(artifacts[0]), SHARD_BYTES)):
+        (folder / f"kernels-{index}.bin").write_bytes(artifacts[0][start : start + SHARD_BYTES])

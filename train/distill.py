@@ -94,10 +94,8 @@ class Distillation:
         if spent < self.recipe.cold:
             return self.draw.draw(self.recipe.batch)
         index = int(torch.randint(self.recipe.max_segments, (), generator=self.choices))
-        rows = torch.randint(
-            len(self.starts.images), (self.recipe.batch,), generator=self.generator, device=self.device
-        )
-        variants = torch.randint(len(VARIANTS), rows.shape, generator=self.generator, device=self.device)
+        rows = self._below(len(self.starts.images))
+        variants = self._below(len(VARIANTS))
         episodes = self.starts.episodes.select(rows)
         stream = self.starts.images[rows].float()
         if index:
@@ -141,7 +139,8 @@ class Distillation:
         sigma, noise = self._sigma(len(made)), self._noise(clips)
         _, critic = self.running
         velocity = critic(clips, add_noise(made, noise, sigma), sigma)
-        return (velocity - (noise - made)).square().mean()
+        loss: Tensor = (velocity - (noise - made)).square().mean()
+        return loss
 
     def _teacher_clean(self, clips: Clips, noisy: Tensor, sigma: Tensor) -> Tensor:
         clean = _clean(self.teacher, clips, noisy, sigma)
@@ -151,6 +150,9 @@ class Distillation:
         null = clips.without_memory().nulled(everywhere, self.null_tokens)
         away = _clean(self.teacher, null, noisy, sigma)
         return away + self.recipe.guidance * (clean - away)
+
+    def _below(self, limit: int) -> Tensor:
+        return torch.randint(limit, (self.recipe.batch,), generator=self.generator, device=self.device)
 
     def _sigma(self, batch: int) -> Tensor:
         low, high = self.recipe.sigma_range
@@ -163,11 +165,12 @@ class Distillation:
 
 def _clean(model: WorldModel, clips: Clips, noisy: Tensor, sigma: Tensor) -> Tensor:
     """The model's idea of the clean clip."""
-    return noisy - sigma.view(-1, 1, 1, 1, 1) * model(clips, noisy, sigma)
+    clean: Tensor = noisy - sigma.view(-1, 1, 1, 1, 1) * model(clips, noisy, sigma)
+    return clean
 
 
 def train_distill(recipe: DistillRecipe, place: Workplace, seconds: float | None = None) -> dict[str, Any]:
-    """Distils the base model of the run; saves `distill/weights*`, curves and strips; returns and writes the figures."""
+    """Distils the run's base model; saves `distill/weights*`, curves and strips; returns and writes the figures."""
     folder = place.folder(STAGE)
     begun = time.monotonic()
     prompts = PromptTokens(place.preset.text.text_len)
@@ -186,10 +189,12 @@ def train_distill(recipe: DistillRecipe, place: Workplace, seconds: float | None
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
         # The critic must not lag behind at the end, so its rate falls to a third only.
         critic_scale = learning_rate(spent, floor=0.3)
+        # A rollout costs more than an update: all updates of a step share its clips, each with noise of its own.
+        clips = both.clips(spent)
         for _ in range(recipe.cold_critic_steps if spent < recipe.cold else recipe.critic_steps):
-            critic = both.critic_loss(both.clips(spent))
+            critic = both.critic_loss(clips)
             both.critic.learn(critic, critic_scale)
-        student = both.student_loss(both.clips(spent))
+        student = both.student_loss(clips)
         norm = both.student.learn(student, scale)
         return {"student": student, "critic": critic, "grad": norm}
 

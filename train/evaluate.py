@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES
+from ..model.layout import split_dim
 from ..model.vae import Decoder, Encoder
 from .clips import Episodes
 from .data.motion import integrate, place
@@ -39,6 +40,16 @@ Frames = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationConfig:
+    """How much is evaluated after a stage."""
+
+    worlds: int = 8
+    segments: int = 3
+    control_worlds: int = 8
+    supersample: int = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TestWorlds:
     """Held-out worlds with an episode each and its rendered frames."""
 
@@ -48,9 +59,11 @@ class TestWorlds:
     """(B, F, H, W, 3) uint8."""
 
 
-def walk_worlds(worlds: Worlds, walk: Walks, prompts: PromptTokens, place_: Workplace) -> TestWorlds:
+def walk_worlds(
+    worlds: Worlds, walk: Walks, prompts: PromptTokens, place_: Workplace, supersample: int = 2
+) -> TestWorlds:
     video = place_.preset.video
-    frames = render(worlds, walk.poses, video.height, video.width)
+    frames = render(worlds, walk.poses, video.height, video.width, supersample)
     return TestWorlds(worlds=worlds, episodes=episodes_of(worlds, walk, prompts), frames=frames)
 
 
@@ -112,21 +125,23 @@ def control(
     place_: Workplace,
     solver: Solver,
     *,
-    worlds: int,
+    config: EvaluationConfig,
     seed: int,
 ) -> tuple[dict[str, object], list[Frames]]:
     """Share of trials in which the generated view matches the truth of the asked action best, of six.
 
     Returns figures, and for each action a row of start, truth and generated view of the first world.
     """
-    held_out = sample_worlds(range(HELD_OUT_FROM + 500, HELD_OUT_FROM + 500 + worlds)).to(place_.device)
+    seeds = range(HELD_OUT_FROM + 500, HELD_OUT_FROM + 500 + config.control_worlds)
+    held_out = sample_worlds(seeds).to(place_.device)
     starts = scripted(held_out, *_star()).poses[:, :1]
     trials = [_trial(held_out, starts[:, 0], action) for action in ACTIONS]
     video = place_.preset.video
     # One frame of the start, then the last four of each action.
     poses = torch.cat([starts, *(walk.poses[:, -LAST_FRAMES:] for walk in trials)], dim=1)
-    frames = render(held_out, poses, video.height, video.width)
-    truths = to_signed(frames[:, 1:], torch.float32).transpose(1, 2).unflatten(1, (len(ACTIONS), LAST_FRAMES))
+    frames = render(held_out, poses, video.height, video.width, config.supersample)
+    truths = to_signed(frames[:, 1:], torch.float32).transpose(1, 2)
+    truths = split_dim(truths, 1, (len(ACTIONS), LAST_FRAMES))
     images = encode(encoder, frames[:, :1])
     hits: dict[str, object] = {}
     rows = []
@@ -165,15 +180,6 @@ def save_rollout_strip(test: TestWorlds, made: Tensor, path: Path, *, worlds: in
     save_strip(rows, path)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluationConfig:
-    """How much is evaluated after a stage."""
-
-    worlds: int = 8
-    segments: int = 3
-    control_worlds: int = 8
-
-
 def report(
     model: WorldModel, config: EvaluationConfig, place_: Workplace, folder: Path, name: str, *, steps: int
 ) -> dict[str, object]:
@@ -183,17 +189,15 @@ def report(
     autoencoder = load_autoencoder(place_)
     encoder, decoder = autoencoder.coder, autoencoder.decoder
     solver = Solver(steps=steps, shift=place_.preset.sampling.shift)
-    test = held_out_test(config.worlds, config.segments, prompts, place_)
+    test = held_out_test(config, prompts, place_)
     figures, made = against_truth(model, encoder, decoder, test, config.segments, solver, place_.seed)
     save_rollout_strip(test, made, folder / f"{name}-strip.png")
-    hits, rows = control(
-        model, encoder, decoder, prompts, place_, solver, worlds=config.control_worlds, seed=place_.seed
-    )
+    hits, rows = control(model, encoder, decoder, prompts, place_, solver, config=config, seed=place_.seed)
     save_strip(rows, folder / f"{name}-control.png")
     return {**figures, **hits}
 
 
-def held_out_test(worlds: int, segments: int, prompts: PromptTokens, place_: Workplace) -> TestWorlds:
-    """Held-out worlds with wandering episodes of so many segments."""
-    drawn, walk = held_out_walks(worlds, frames_needed(segments), place_)
-    return walk_worlds(drawn, walk, prompts, place_)
+def held_out_test(config: EvaluationConfig, prompts: PromptTokens, place_: Workplace) -> TestWorlds:
+    """Held-out worlds with episodes as long as the rollouts."""
+    drawn, walk = held_out_walks(config.worlds, frames_needed(config.segments), place_)
+    return walk_worlds(drawn, walk, prompts, place_, config.supersample)

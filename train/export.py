@@ -39,7 +39,7 @@ class ExportRecipe:
     limit_bytes: int = 24_000_000
     transformer_int8: bool = True
     vae_int8: bool = True
-    text_int8: bool = False
+    text_int8: bool = True
     pruning_rates: tuple[float, ...] = (0.5, 0.75)
     with_base: bool = False
     with_mixture: bool = False

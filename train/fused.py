@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,7 @@ def fuse_norms(network: nn.Module, *, compiled: bool) -> int:
     count = 0
     for sequence in [module for module in network.modules() if isinstance(module, StreamSequential)]:
         steps = list(sequence.named_children())
-        for (name, norm), (after, silu) in zip(steps, steps[1:], strict=False):
+        for (name, norm), (after, silu) in pairwise(steps):
             if isinstance(norm, ChannelNorm) and isinstance(silu, nn.SiLU):
                 setattr(sequence, name, NormSiLU(norm, compiled=compiled))
                 setattr(sequence, after, nn.Identity())

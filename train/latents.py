@@ -116,7 +116,7 @@ def episodes_of(worlds: Worlds, walk: Walks, prompts: PromptTokens) -> Episodes:
 def encode(encoder: Encoder, frames: Tensor) -> Tensor:
     """Normalised latents (B, C, n, h, w), bf16 on GPUs, of uint8 frames (B, 4n - 3, H, W, 3), each its own stream."""
     dtype = next(encoder.parameters()).dtype
-    parts = [encoder.encode(to_signed(part, dtype), piece_latents=8) for part in frames.split(ENCODED_AT_ONCE)]
+    parts = [encoder.encode(to_signed(part, dtype), piece_latents=8) for part in torch.split(frames, ENCODED_AT_ONCE)]
     return torch.cat(parts).to(dtype)
 
 

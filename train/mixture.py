@@ -73,12 +73,12 @@ def _train_expert(
     model.text.requires_grad_(False)
     learner = Learner(model, recipe.optimizer, recipe.ema, place)
     folder = place.folder(name)
-    learner.resume(folder)
+    first_step = learner.resume(folder)
     running: Any = learner.trainee.running
     compile_blocks(running.transformer.blocks, place.device)
     draw = ClipDraw(data, recipe.mix, null_tokens, seed=place.seed + 2, rank=place.ranks.rank)
     flow = FlowMatching(recipe.errors, place, data.streams.shape, levels=levels)
-    progress = Progress(name, budget, place.ranks, folder)
+    progress = Progress(name, budget, place.ranks, folder, first_step=first_step)
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
         loss = flow.loss(running, draw.draw(recipe.batch))

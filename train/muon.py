@@ -37,14 +37,15 @@ class OptimizerConfig:
 def orthogonalize(stack: Tensor) -> Tensor:
     """Matrices (n, rows, columns) to nearly orthogonal ones: singular values between 0.7 and 1.2."""
     tall = stack.shape[1] > stack.shape[2]
-    x = stack.mT if tall else stack
+    x: Tensor = stack.mT if tall else stack
     x = x.to(torch.bfloat16 if x.is_cuda else torch.float32)
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+    result: Tensor = x.mT if tall else x
+    return result
 
 
 class _Shape:
@@ -94,10 +95,17 @@ class Muon:
 
     @torch.no_grad()
     def step(self, scale: float = 1.0) -> Tensor:
-        """One update with both peak steps times `scale`; returns the gradient norm before clipping, on the device."""
+        """One update with both peak steps times `scale`; returns the gradient norm before clipping, on the device.
+
+        Gradients that are not finite count as zero: one bad batch must not end a run.
+        """
         norm = self._clip()
+        is_finite = torch.isfinite(norm)
         for shape in self._shapes:
-            self._muon_step(shape, self.config.muon_lr * scale)
+            self._muon_step(shape, torch.where(is_finite, shape.grads(), 0.0), self.config.muon_lr * scale)
+        for param in self._rest:
+            if param.grad is not None:
+                param.grad = torch.where(is_finite, param.grad, 0.0)
         for group in self._adam.param_groups:
             group["lr"] = self.config.adam_lr * scale
         self._adam.step()
@@ -105,20 +113,20 @@ class Muon:
 
     def _clip(self) -> Tensor:
         grads = [param.grad for param in self.params if param.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
         factor = (self.config.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
         torch._foreach_mul_(grads, factor)
         return norm
 
-    def _muon_step(self, shape: _Shape, lr: float) -> None:
-        grads = shape.grads()
+    def _muon_step(self, shape: _Shape, grads: Tensor, lr: float) -> None:
         shape.momentum.lerp_(grads, 1.0 - self.config.momentum)
         update = orthogonalize(grads.lerp_(shape.momentum, self.config.momentum))
         size = lr * math.sqrt(max(1.0, shape.rows / shape.columns))
         decay = 1.0 - lr * self.config.weight_decay
         deltas = [delta.reshape(p.shape).to(p.dtype) for delta, p in zip(update, shape.params, strict=True)]
-        torch._foreach_mul_(shape.params, decay)
-        torch._foreach_add_(shape.params, deltas, alpha=-size)
+        params: list[Tensor] = list(shape.params)
+        torch._foreach_mul_(params, decay)
+        torch._foreach_add_(params, deltas, alpha=-size)
 
     def state_dict(self) -> dict[str, Any]:
         return {"adam": self._adam.state_dict(), "momentum": [shape.momentum for shape in self._shapes]}

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..model.layout import split_dim
+
 BLOCK = 8
 
 
@@ -56,7 +58,7 @@ def _spectrum(error: Tensor) -> Tensor:
     """Mean absolute DCT coefficient of the error."""
     height, width = (size // BLOCK * BLOCK for size in error.shape[-2:])
     basis = _dct(error.device)
-    blocks = error[..., :height, :width].unflatten(-1, (-1, BLOCK)).unflatten(-3, (-1, BLOCK))
+    blocks = split_dim(split_dim(error[..., :height, :width], -1, (-1, BLOCK)), -3, (-1, BLOCK))
     rows = torch.einsum("...hrwc,kc->...hrwk", blocks, basis)
     return torch.einsum("...hrwk,lr->...hlwk", rows, basis).abs().mean()
 

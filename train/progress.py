@@ -30,6 +30,7 @@ class Budget:
 
 SYNC_EVERY = 4
 """Steps after which the host waits for the device."""
+TELL_EVERY_S = 30.0
 
 
 class Progress:
@@ -63,7 +64,10 @@ class Progress:
         self._start = clock()
         self._windows: list[tuple[float, float]] = []
         self._recent: list[Mapping[str, Tensor]] = []
-        self._bar = tqdm(total=budget.steps, desc=name, disable=not ranks.is_first, mininterval=2.0, leave=False)
+        # Without a terminal there is no bar: lines say the same now and then.
+        hidden = None if ranks.is_first else True
+        self._bar = tqdm(total=budget.steps, desc=name, disable=hidden, mininterval=1.0, leave=False)
+        self._told = self._start
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +126,9 @@ class Progress:
         self.rows.append(row)
         self._bar.set_postfix({key: f"{row[key]:.4g}" for key in keys[:4]}, refresh=False)
         if self.ranks.is_first:
+            if self._bar.disable and self._clock() - self._told > TELL_EVERY_S:
+                self._told = self._clock()
+                print(self.name, json.dumps(row), flush=True)
             with (self.folder / f"{self.name}.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
 

@@ -74,12 +74,12 @@ def _train_one(recipe: PruneRecipe, place: Workplace, pool: FramePool, rate: flo
     start_from(student, teacher.decoder)
     student.set_latent_stats(teacher.decoder.latents_mean.flatten(), teacher.decoder.latents_std.flatten())
     learner = Learner(student, recipe.optimizer, recipe.ema, place)
-    learner.resume(folder)
+    first_step = learner.resume(folder)
     running: Any = learner.trainee.running
     teacher.to(place.dtype)
     for part in (running, teacher):
         quicken_vae(part, place.device)
-    progress = Progress(name, budget, place.ranks, folder)
+    progress = Progress(name, budget, place.ranks, folder, first_step=first_step)
     generator = place.generator(name)
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:

@@ -13,6 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ..model.layout import split_dim
 from .data.paths import Episodes as Walks
 from .data.paths import sample_episodes
 from .data.render import GPU_PASS, render, render_pass
@@ -77,9 +78,9 @@ def render_frames(worlds: Worlds, poses: Tensor, place: Workplace, supersample: 
     flat = poses.to(place.device).flatten(0, 1)[order]
     images = [
         _compiled_pass()(worlds, world, seen, video.height, video.width, supersample)
-        for world, seen in zip((order // frames).split(GPU_PASS), flat.split(GPU_PASS), strict=True)
+        for world, seen in zip(torch.split(order // frames, GPU_PASS), torch.split(flat, GPU_PASS), strict=True)
     ]
-    return torch.cat(images)[:count].unflatten(0, (batch, frames))
+    return split_dim(torch.cat(images)[:count], 0, (batch, frames))
 
 
 @lru_cache(maxsize=1)

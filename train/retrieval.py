@@ -63,7 +63,7 @@ def _visible_points(views: Tensor) -> Tensor:
     """(n,) points of the query frustum inside the candidates' images, for query-to-candidate transforms (n, 4, 4)."""
     points = _frustum(views.device)
     counts = []
-    for part in views.split(CHUNK):
+    for part in torch.split(views, CHUNK):
         x, y, z = (part[:, :3, :3] @ points + part[:, :3, 3:]).unbind(1)
         inside = (z > NEAR) & (z < FAR) & (torch.maximum(x.abs(), y.abs()) <= z + EDGE)
         counts.append(inside.sum(dim=-1))

@@ -24,7 +24,7 @@ class WorldModel(nn.Module):
         self.text = UMT5Encoder(preset.text)
 
     def context(self, tokens: Tensor) -> Tensor:
-        """Text states (B, L, text_dim) of tokens (B, L); rows behind a prompt's end are zero, as the model pads them."""
+        """Text states (B, L, text_dim) of tokens (B, L); rows behind a prompt's end are zero, as in the model."""
         mask = tokens != PAD_ID
         states: Tensor = self.text(tokens, mask)
         return states * mask[:, :, None]
@@ -57,8 +57,8 @@ _ZERO_AT_START = ("time_projection.1", "head.head", "cam_scale_layer", "cam_shif
 def start_weights(model: nn.Module, generator: torch.Generator) -> None:
     """Draws the weights that training starts from, in place.
 
-    Whatever writes to the residual stream starts at zero (the gates through `time_projection`, as in adaLN-Zero, Peebles
-    & Xie 2023, arXiv 2212.09748): every block begins as the identity of its normalised input.
+    Whatever writes to the residual stream starts at zero (the gates through `time_projection`, as in adaLN-Zero,
+    Peebles & Xie 2023, arXiv 2212.09748): every block begins as the identity of its normalised input.
     """
     for name, module in model.named_modules():
         weight = getattr(module, "weight", None)

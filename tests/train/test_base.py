@@ -7,40 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-
-from worldloom.model.preset import load_preset
 from worldloom.train.base import ClipDraw, ClipMix, FlowMatching, kind_of
-from worldloom.train.clips import Episodes, extrinsics_from
 from worldloom.train.error_buffer import ErrorBuffer, ErrorConfig
-from worldloom.train.latents import LatentSet
 from worldloom.train.muon import OptimizerConfig
-from worldloom.train.ranks import Ranks
 from worldloom.train.stage import Learner, Workplace
 from worldloom.train.world_model import WorldModel, sample, shifted, start_weights
 
-NULL = torch.tensor([1, 0, 0, 0, 0, 0, 0, 0])
-LATENTS, FRAMES = 25, 97
+from .tiny_worlds import LATENTS, NULL, two_places, workplace
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Workplace:
-    ranks = Ranks(rank=0, size=1, device=torch.device("cpu"))
-    return Workplace(preset=load_preset("tiny"), out=tmp_path, ranks=ranks, seed=0)
-
-
-def two_places() -> LatentSet:
-    """Two episodes of a still camera, whose latents are one constant each, told by the prompt and the past."""
-    colours = torch.tensor([[1.0, -1.0, 0.5, 2.0], [-1.0, 1.0, 1.5, -1.0]]).view(2, 4, 1, 1, 1)
-    streams = colours.expand(2, 4, LATENTS, 4, 6).contiguous()
-    tokens = torch.zeros(2, 4, 8, dtype=torch.long)
-    tokens[0, :, :2], tokens[1, :, :2] = torch.tensor([5, 1]), torch.tensor([6, 1])
-    episodes = Episodes(
-        extrinsics=extrinsics_from(torch.zeros(2, FRAMES, 5, dtype=torch.float64)),
-        keyboard=torch.zeros(2, FRAMES, 6),
-        mouse=torch.zeros(2, FRAMES, 2),
-        tokens=tokens,
-    )
-    return LatentSet(episodes=episodes, streams=streams, firsts=streams[:, None, :, :15], first_frames=(0,))
+    return workplace(tmp_path)
 
 
 def test_loss_falls_clearly_and_sampling_gives_what_was_learned(place: Workplace) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-
 from worldloom.memory.retrieval import select_frames
 from worldloom.model.clip import ClipInputs, MemoryQuery, MemoryView, advance, initial_state, plan_clip
 from worldloom.model.denoise import ClipTensors, denoise

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from worldloom.memory.frustum import POINTS, axes_of, positions_of
 from worldloom.memory.retrieval import count_visible, select_frames
 from worldloom.model.clip import QUERY_OFFSETS
@@ -32,9 +31,9 @@ def test_chosen_frames_see_as_much_as_the_stores_choice(seed: int) -> None:
     poses = random_poses(seed)
     queries = np.array([FRAMES - offset for offset in QUERY_OFFSETS])
     exact = select_frames(poses[queries], poses, START)
-    chosen = choose_frames(
-        extrinsics_from(torch.from_numpy(poses)[None]), torch.from_numpy(queries)[None], torch.tensor([START]), last=START
-    )[0].numpy()
+    extrinsics = extrinsics_from(torch.from_numpy(poses)[None])
+    found = choose_frames(extrinsics, torch.from_numpy(queries)[None], torch.tensor([START]), last=START)
+    chosen = found[0].numpy()
     assert chosen.max() < START and chosen.min() >= 1
     for query, ours, theirs in zip(queries, chosen, exact.frame_idx_raw, strict=True):
         points = POINTS @ axes_of(poses[query : query + 1])[0] + positions_of(poses[query : query + 1])[0]

@@ -27,7 +27,6 @@ def options(command: Command) -> Command:
             click.option("--carried", type=click.Path(path_type=Path, exists=True, file_okay=False),
                          help="Folder of files that --pack wrote elsewhere: go on from their weights."),
             click.option("--pack", type=click.Path(path_type=Path), help="Folder for weights and one zip of the rest."),
-            click.option("--compile-cache", type=click.Path(path_type=Path), help="File that keeps compiled kernels."),
         )
     ):  # fmt: skip
         command = option(command)
@@ -79,14 +78,13 @@ def _run(
     quick: bool,
     carried: Path | None,
     pack: Path | None,
-    compile_cache: Path | None,
 ) -> None:
     # Imported late, so that `--help` and the processes that draw worlds need no torch.
     import torch
 
     from ...model.preset import load_preset
     from .. import bundle, driver
-    from ..compiling import load_compile_cache, save_compile_cache
+    from ..compiling import load_kernels, save_kernels
     from ..ranks import join
     from ..recipe import load_recipe
     from ..stage import Workplace
@@ -99,8 +97,7 @@ def _run(
     out.mkdir(parents=True, exist_ok=True)
     if carried is not None:
         bundle.unpack(carried, out)
-    if compile_cache is not None:
-        load_compile_cache(compile_cache)
+        load_kernels(carried)
     names = [name for name, _ in stages]
     with join(chosen) as ranks:
         place = Workplace(
@@ -113,9 +110,8 @@ def _run(
                     click.echo(driver.summary(out, [name]))
         except WorldloomError as error:
             raise click.ClickException(f"{error.message} {error.hint}") from error
-        if ranks.is_first:
-            if compile_cache is not None:
-                save_compile_cache(compile_cache)
-            if pack is not None:
-                for path in bundle.pack(out, pack, driver.folders_of(names, plan), "report"):
-                    click.echo(f"{path.name} {path.stat().st_size:,} bytes")
+        if ranks.is_first and pack is not None:
+            # A quick run trains nothing worth keeping: its result is the figures and the compiled kernels.
+            for path in bundle.pack(out, pack, [] if quick else driver.folders_of(names, plan), "report"):
+                click.echo(f"{path.name} {path.stat().st_size:,} bytes")
+            save_kernels(pack)
