@@ -86,7 +86,9 @@ class Progress:
 
     @property
     def spent(self) -> float:
-        """Share of the budget that is spent."""
+        """Share of the budget that is spent; all of it where preparations took longer than there was."""
+        if self.budget.seconds <= 0:
+            return 1.0
         return max((self.step - self._first) / self.budget.steps, self.elapsed_s / self.budget.seconds)
 
     def __iter__(self) -> Iterator[float]:
