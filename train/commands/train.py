@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,6 +83,7 @@ def _run(
     # Imported late, so that `--help` and the processes that draw worlds need no torch.
     import torch
 
+    from ...model.attention import ENV_BACKEND, AttentionBackend
     from ...model.preset import load_preset
     from .. import bundle, driver
     from ..compiling import load_kernels, save_kernels
@@ -89,6 +91,8 @@ def _run(
     from ..recipe import load_recipe
     from ..stage import Workplace
 
+    # Torch picks the kernel: those that serve have no gradients, or none for the short sequences of the action modules.
+    os.environ.setdefault(ENV_BACKEND, AttentionBackend.SDPA)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
@@ -110,8 +114,10 @@ def _run(
                     click.echo(driver.summary(out, [name]))
         except WorldloomError as error:
             raise click.ClickException(f"{error.message} {error.hint}") from error
-        if ranks.is_first and pack is not None:
-            # A quick run trains nothing worth keeping: its result is the figures and the compiled kernels.
-            for path in bundle.pack(out, pack, [] if quick else driver.folders_of(names, plan), "report"):
-                click.echo(f"{path.name} {path.stat().st_size:,} bytes")
-            save_kernels(pack)
+        finally:
+            # What stages before a failure made is packed too.
+            if ranks.is_first and pack is not None:
+                # A quick run trains nothing worth keeping: its result is the figures and the compiled kernels.
+                for path in bundle.pack(out, pack, [] if quick else driver.folders_of(names, plan), "report"):
+                    click.echo(f"{path.name} {path.stat().st_size:,} bytes")
+                save_kernels(pack)
