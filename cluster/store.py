@@ -9,12 +9,13 @@ import time
 from collections import defaultdict
 
 from ..errors import SessionUnknown, StaleEpoch
-from ..memory.records import ChunkRecord, RetrievedView, Snapshot, WorldHeader, WorldSummary
+from ..memory.records import ChunkRecord, WorldHeader, WorldSummary
 from ..memory.store import Store, StoreConfig
-from ..model.clip import PAST_FRAMES, MemoryQuery, MemoryView, WorldState
+from ..model.clip import MemoryQuery, MemoryView
 from .chunk_extra import unpack_extra
 from .config import ClusterConfig
 from .controls import ControlState
+from .history import memory_of, state_of
 from .messages import CommittedChunk, SavedWorld, SessionRecord, SessionSpec
 
 POLL_S = 10.0
@@ -46,7 +47,7 @@ class StoreActor:
         controls = unpack_extra(snapshot.last_extra).controls if snapshot.last_extra else ControlState()
         return SavedWorld(
             spec=_spec_of(snapshot.header),
-            state=_state_of(snapshot),
+            state=state_of(snapshot),
             next_frame_id=snapshot.next_frame_id,
             controls=controls,
         )
@@ -54,7 +55,7 @@ class StoreActor:
     async def retrieve(self, session: str, branch: int, query: MemoryQuery) -> MemoryView:
         """The past latents that see most of what the query will see. Other calls go on meanwhile."""
         view = await asyncio.to_thread(self._store.retrieve, session, branch, query.query_poses, query.candidate_stop)
-        return _view_of(view)
+        return memory_of(view)
 
     async def commit(self, session: str, epoch: int, record: ChunkRecord) -> None:
         """Add a chunk. Raises StaleEpoch, CommitConflict, Overloaded."""
@@ -141,27 +142,4 @@ def _spec_of(header: WorldHeader) -> SessionSpec:
         viewpoint=header.viewpoint,
         token_hash=json.loads(header.extra)["token_hash"],
         created_at=header.created_at,
-    )
-
-
-def _state_of(snapshot: Snapshot) -> WorldState:
-    return WorldState(
-        seed=snapshot.header.seed,
-        branch=snapshot.branch,
-        chunk=snapshot.chunk,
-        poses=snapshot.poses,
-        past=snapshot.past,
-        keyboard=snapshot.keyboard[-PAST_FRAMES:],
-        mouse=snapshot.mouse[-PAST_FRAMES:],
-    )
-
-
-def _view_of(view: RetrievedView) -> MemoryView:
-    return MemoryView(
-        latents=view.latents,
-        frame_idx=view.frame_idx,
-        frame_idx_raw=view.frame_idx_raw,
-        latent_idx=view.latent_idx,
-        overlap=view.overlap,
-        poses=view.poses,
     )

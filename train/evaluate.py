@@ -19,9 +19,9 @@ from .data.paths import Episodes as Walks
 from .data.paths import scripted
 from .data.render import render
 from .data.worlds import HELD_OUT_FROM, Worlds, sample_worlds
+from .evaluation.metrics import psnr, ssim
 from .frames import to_signed
 from .latents import encode, episodes_of
-from .picture_loss import psnr, ssim
 from .pictures import save_strip, to_uint8
 from .prompts import PromptTokens
 from .rendering import held_out_walks

@@ -70,29 +70,3 @@ def _dct(device: torch.device) -> Tensor:
     basis = torch.cos(math.pi / BLOCK * torch.arange(BLOCK)[:, None] * position) * math.sqrt(2.0 / BLOCK)
     basis[0] /= math.sqrt(2.0)
     return basis.to(device)
-
-
-def psnr(made: Tensor, true: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of each frame (..., 3, H, W) in [-1, 1]; shape (...)."""
-    error = (made.float().clamp(-1, 1) - true.float()).square().mean(dim=(-3, -2, -1))
-    return 10.0 * torch.log10(4.0 / error.clamp(min=1e-10))
-
-
-def ssim(made: Tensor, true: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004) of each frame (..., 3, H, W) in [-1, 1], 11×11 Gaussian windows."""
-    shape = made.shape[:-3]
-    x, y = ((v.float().clamp(-1, 1) + 1.0).flatten(0, -4) / 2.0 for v in (made, true))
-    offsets = torch.arange(11, device=x.device) - 5.0
-    kernel = torch.exp(-offsets.square() / (2 * 1.5**2))
-    kernel = (kernel / kernel.sum()).view(1, 1, 1, 11)
-
-    def blur(v: Tensor) -> Tensor:
-        flat = v.flatten(0, 1).unsqueeze(1)
-        return F.conv2d(F.conv2d(flat, kernel), kernel.mT).view(*v.shape[:2], v.shape[2] - 10, v.shape[3] - 10)
-
-    mean_x, mean_y = blur(x), blur(y)
-    var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
-    covariance = blur(x * y) - mean_x * mean_y
-    c1, c2 = 0.01**2, 0.03**2
-    score = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-    return score.mean(dim=(-3, -2, -1)).view(shape)

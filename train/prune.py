@@ -19,9 +19,10 @@ from .autoencoder import WHOLE
 from .autoencoder import start_weights as start_autoencoder
 from .checkpoints import load_weights
 from .compiling import quicken_vae
+from .evaluation.metrics import psnr
 from .frames import CropConfig, FramePool, draw_pixels, to_signed
 from .muon import OptimizerConfig
-from .picture_loss import PictureLossConfig, picture_loss, psnr
+from .picture_loss import PictureLossConfig, picture_loss
 from .progress import Budget, Progress, write_metrics
 from .rendering import RenderConfig, held_out_clips, render_pool
 from .stage import Learner, Workplace, run

@@ -14,9 +14,10 @@ from ..model.vae import Encoder
 from .autoencoder import Autoencoder
 from .checkpoints import load_weights
 from .compiling import quicken_vae
+from .evaluation.metrics import psnr
 from .frames import CropConfig, FramePool, draw_pixels, to_signed
 from .muon import OptimizerConfig
-from .picture_loss import PictureLossConfig, picture_loss, psnr
+from .picture_loss import PictureLossConfig, picture_loss
 from .pictures import save_strip, to_uint8
 from .progress import Budget, Progress, write_metrics
 from .rendering import RenderConfig, held_out_clips, render_pool

@@ -23,7 +23,7 @@ def to_signed(frames: Tensor) -> Tensor:
 
 def psnr(made: Tensor, true: Tensor, mask: Tensor | None = None) -> Tensor:
     """Peak signal-to-noise ratio (...) in dB, at most 106; NaN where the mask is empty."""
-    error = (made.clamp(-1, 1) - true).square().mean(dim=-3)
+    error = (made.float().clamp(-1, 1) - true.float()).square().mean(dim=-3)
     return 10.0 * torch.log10(4.0 / _masked_mean(error, mask).clamp(min=LEAST_ERROR))
 
 
