@@ -28,6 +28,7 @@ from .engines import make_decoder, make_engine
 from .history import memory_of, record_of, state_of
 
 Frames = npt.NDArray[np.uint8]
+ImageLike = npt.ArrayLike | Image.Image
 EPOCH = 0
 """A world in this process has one writer."""
 VIEWPOINTS = tuple(HIGH_NOISE)
@@ -79,7 +80,7 @@ class World:
         loaded = preset if isinstance(preset, Preset) else load_preset(preset)
         return cls(loaded, make_engine(loaded, device), make_decoder(loaded, device))
 
-    def start(self, image: npt.ArrayLike, *, prompt: str = "", seed: int = 0, viewpoint: str = "first_person") -> Self:
+    def start(self, image: ImageLike, *, prompt: str = "", seed: int = 0, viewpoint: str = "first_person") -> Self:
         """Begin a new world from an RGB image: uint8 (H, W, 3) or a PIL image, cut and resized to the preset's size.
 
         Raises NotAnImage, PromptTooLong, InputError on another viewpoint than first_person or third_person.
@@ -186,7 +187,7 @@ class World:
         return prompt
 
 
-def fit_image(image: npt.ArrayLike, *, height: int, width: int) -> Frames:
+def fit_image(image: ImageLike, *, height: int, width: int) -> Frames:
     """The centre of an RGB image (H, W, 3) uint8, cut to the shape of (height, width) and resized to it."""
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:

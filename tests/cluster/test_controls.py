@@ -39,7 +39,7 @@ def test_what_is_held_fills_this_chunk_and_the_next() -> None:
     following, _ = plan(state)
     for made in (chunk, following):
         assert (made.keyboard == [1, 0, 0, 0, 0, 0]).all()
-        np.testing.assert_array_equal(made.mouse, np.tile(np.float32([0, 0.1]), (40, 1)))
+        np.testing.assert_array_equal(made.mouse, np.tile(np.array([0, 0.1], np.float32), (40, 1)))
         assert (made.client_times_us == 500_000).all()
     assert chunk.applied == ((1, 0),) and following.applied == ()
 
@@ -127,8 +127,8 @@ def test_scripts_play_every_row_once_in_order_however_chunks_cut_them(lengths: l
     )
 )
 def test_any_live_input_gives_rows_in_range_and_every_event_is_applied(
-    inputs: list[tuple[int, tuple, float, float]],
-) -> None:  # type: ignore[type-arg]
+    inputs: list[tuple[int, tuple[bool, bool, bool, bool], float, float]],
+) -> None:
     events = [
         at(index, index * 10 + ms, keys=keys, camera_pitch=value, yaw_motion=motion)
         for index, (ms, keys, value, motion) in enumerate(inputs, 1)

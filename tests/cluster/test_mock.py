@@ -102,7 +102,7 @@ def test_the_code_survives_jpeg(height: int, width: int, record: bytes, trace: i
 
 def test_frames_too_small_for_the_code_are_refused() -> None:
     with pytest.raises(ConfigError, match="16×16"):
-        draw_frame(np.zeros((), RECORD)[()], 0, height=16, width=16)
+        draw_frame(np.zeros(1, RECORD)[0], 0, height=16, width=16)
 
 
 def test_timings_name_every_step_and_cover_the_asked_time() -> None:

@@ -42,7 +42,7 @@ def test_a_world_starts_from_an_image_and_grows_chunk_by_chunk(tiny: World) -> N
     tiny.start(IMAGE, prompt="a hall")
     assert tiny.num_new_frames == 57
     frames = tiny.step(WALK[ROWS[0]])
-    assert (frames.shape, frames.dtype) == ((57, 64, 96, 3), np.uint8)
+    assert frames.shape == (57, 64, 96, 3) and frames.dtype == np.uint8
     assert tiny.num_new_frames == 40
     assert tiny.step(WALK[ROWS[1]]).shape == (40, 64, 96, 3)
     assert tiny.poses.shape == (97, 5)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -200,7 +201,7 @@ def test_a_listing_that_points_outside_is_refused(hub: HubServer, preset: Preset
 
 @pytest.mark.parametrize("change", [{"repo": "somebody/unknown"}, {"revision": "unknown"}])
 def test_an_unknown_repository_or_revision_is_a_download_error(
-    hub: HubServer, preset: Preset, place: Path, change: dict[str, str]
+    hub: HubServer, preset: Preset, place: Path, change: dict[str, Any]
 ) -> None:
     with pytest.raises(DownloadError, match="not found") as caught:
         fetch(replace(preset, weights=replace(preset.weights, **change)), place)

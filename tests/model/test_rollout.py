@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ class Parts:
     def encode_image(self, video: Tensor) -> Tensor:
         return video.mean(dim=(1, 3, 4)).expand(1, 48, 1)[..., None, None].expand(1, 48, 1, 4, 6)
 
-    def rollout(self, **sampling: object) -> Rollout:
+    def rollout(self, **sampling: Any) -> Rollout:
         return Rollout(
             replace(SamplingConfig(steps=2), **sampling),
             RolloutParts(
@@ -124,7 +125,7 @@ def parts(transformer: WorldTransformer) -> Parts:
     return Parts(transformer)
 
 
-def first_clip(**changes: object) -> ClipInputs:
+def first_clip(**changes: Any) -> ClipInputs:
     actions = np.zeros((57, 6), np.float32), np.full((57, 2), 0.05, np.float32)
     state = initial_state(5)
     clip = plan_clip(
@@ -166,8 +167,9 @@ def test_a_later_clip_gives_ten_latents_that_follow_from_past_and_memory(parts: 
     latents = rollout.denoise(clip).latents
     assert latents.shape == (48, 10, 4, 6)
     assert torch.equal(rollout.denoise(clip).latents, latents)
-    other_past = replace(clip, past=clip.past + np.float32(0.1))
-    other_memory = replace(clip, memory=replace(clip.memory, latents=clip.memory.latents + np.float32(0.1)))
+    other_past = replace(clip, past=clip.past.astype(np.float32) + np.float32(0.1))
+    memory_latents = clip.memory.latents.astype(np.float32) + np.float32(0.1)
+    other_memory = replace(clip, memory=replace(clip.memory, latents=memory_latents))
     for other in (other_past, other_memory):
         assert not torch.equal(rollout.denoise(other).latents, latents)
 

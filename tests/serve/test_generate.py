@@ -22,7 +22,7 @@ def run(*options: object) -> Result:
 
 def frames_in(clip: Path) -> list[MockFrame]:
     with av.open(str(clip)) as container:
-        pictures = [frame.to_image() for frame in container.decode(video=0)]
+        pictures = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     return [read_frame(np.asarray(picture.resize((224, 128), Image.Resampling.BOX))) for picture in pictures]
 
 

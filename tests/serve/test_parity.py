@@ -96,9 +96,11 @@ def test_a_transformer_case_may_have_runs_of_timesteps_and_another_number_of_mem
     for name, tensors in (("short", short), ("odd", odd)):
         save_file({key: value.contiguous() for key, value in tensors.items()}, folder / f"{name}.inputs.safetensors")
     assert run(folder, tmp_path / "out").return_value == 0
-    velocities = [load_file(tmp_path / "out" / f"{name}.expected.safetensors")["velocity"] for name in ("short", "odd")]
-    assert velocities[0].shape == (1, 48, 14, 4, 6)
-    assert not torch.allclose(*velocities)
+    short_velocity, odd_velocity = (
+        load_file(tmp_path / "out" / f"{name}.expected.safetensors")["velocity"] for name in ("short", "odd")
+    )
+    assert short_velocity.shape == (1, 48, 14, 4, 6)
+    assert not torch.allclose(short_velocity, odd_velocity)
 
 
 def test_runs_of_timesteps_end_where_any_sample_of_the_batch_changes() -> None:

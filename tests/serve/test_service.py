@@ -96,7 +96,7 @@ def test_the_same_seed_and_script_give_the_same_bytes_and_sessions_share_nothing
             await player.play(walk(97))
             return [frame.data for frame in (await player.frames(96))[:97]]
 
-    async def both() -> list[list[bytes]]:
+    async def both() -> tuple[list[bytes], list[bytes]]:
         return await asyncio.gather(play(), play())
 
     one, other = asyncio.run(both())

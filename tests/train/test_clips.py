@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pytest
@@ -121,7 +122,8 @@ class Recorder:
 def test_batched_conditioning_equals_that_of_planned_clips(segment: int) -> None:
     walks = [walk(1), walk(2), walk(3)]
     clips = batch_of(walks, segment)
-    built = condition(Recorder(), clips, torch.zeros(3, 8, 32))  # type: ignore[arg-type]
+    prepared = condition(Recorder(), clips, torch.zeros(3, 8, 32))  # type: ignore[arg-type]
+    built = cast(dict[str, Tensor], prepared)
     for row, one in enumerate(walks):
         plan = planned(one)[segment]
         tensors = tensors_of(plan, one, torch.zeros(1, 32), torch.zeros(1))
