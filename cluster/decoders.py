@@ -21,7 +21,7 @@ from .engines import make_decoder
 from .frames import encode_frames, packets_of
 from .messages import CommittedChunk
 from .pieces import Piece, pieces_from, warm_up_pieces
-from .threads import set_torch_threads
+from .threads import use_all_cores
 
 
 class DecoderReplica:
@@ -33,7 +33,7 @@ class DecoderReplica:
         self._store = StoreClient(config)
         self._gateway = GatewayClient(config)
         if config.preset.engine != "mock":
-            set_torch_threads(1)
+            use_all_cores()
         try:
             self._decoder = make_decoder(config.preset, config.device)
         except WorldloomError as error:

@@ -17,7 +17,7 @@ from .config import ClusterConfig
 from .engine import ChunkJob, ChunkResult
 from .engines import make_engine
 from .messages import Phase, Progress
-from .threads import set_torch_threads
+from .threads import use_all_cores
 
 LEADER_CPUS = 0.1
 RANK_CPUS = 0.5
@@ -37,7 +37,7 @@ class Rank:
         leader as the actor's death and not as what they are."""
         config = self._config
         if config.preset.engine != "mock":
-            set_torch_threads(os.cpu_count() or 1)
+            use_all_cores()
         self._engine = make_engine(config.preset, config.device)
         self._engine.warm_up()
         return os.getpid()

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 
-def set_torch_threads(count: int) -> None:
-    """Let torch use `count` CPU threads in this process. Ray sets the environment's hint to one thread a worker."""
+
+def use_all_cores() -> None:
+    """Let torch use every core in this process; call it before torch is loaded. Ray's own hint is one thread a worker.
+
+    Rank and decoders share the cores, so threads that have nothing to do sleep: OpenMP's own choice is to spin, which
+    takes the core from the other process.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
-    torch.set_num_threads(count)
+    torch.set_num_threads(os.cpu_count() or 1)
