@@ -11,11 +11,14 @@ Shapes: N frames (all worlds and times), C columns, P pixels (rays of a frame), 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .blueprint import CELL, EYE, GRID, SPAN
 
@@ -128,17 +131,14 @@ def cast_columns(rays: Rays, cells: Tensor) -> Columns:
 
 def _first_reaching(table: Tensor, row: Tensor, value: Tensor) -> Tensor:
     """First position in the sorted `table[row]` whose entry is ≥ value, the width if none; bisected elementwise."""
-    width = table.shape[1]
-    flat, base = table.reshape(-1), row * width
-    low = torch.zeros_like(row)
-    span = 1 << (_BISECTIONS - 1)
-    while span:
-        probe = low + span
-        inside = probe <= width
-        below = flat[base + (probe - 1).clamp_max(width - 1)] < value
-        low = torch.where(inside & below, probe, low)
-        span >>= 1
-    return low
+    width = 1 << _BISECTIONS
+    flat = functional.pad(table, (0, width - table.shape[1]), value=math.inf).reshape(-1)
+    base = row * width
+    at = base.clone()
+    for step in reversed(range(_BISECTIONS)):
+        span = 1 << step
+        at.add_(flat[span - 1 :][at] < value, alpha=span)
+    return at.sub_(base)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +150,7 @@ class Hits:
     cell: Tensor
     """Flat cell index that was hit."""
     side: Tensor
-    """0: wall across x, 1: wall across y, 2: floor or top of a block, 3: ceiling, 4: solid, 5: sky."""
+    """int8; 0: wall across x, 1: wall across y, 2: floor or top of a block, 3: ceiling, 4: solid, 5: sky."""
     solid: Tensor
     """Index of the solid within the world's, where side is 4."""
 
@@ -158,7 +158,8 @@ class Hits:
 def cast_plan(rays: Rays, columns: Columns, cells: Tensor) -> Hits:
     """First hit of each pixel with floors, walls, blocks and ceilings."""
     n, c = rays.azimuths.shape
-    row = rays.column + torch.arange(n, device=cells.device)[:, None] * c
+    frame = torch.arange(n, device=cells.device)[:, None]
+    row = rays.column + frame * c
     low = _first_reaching(columns.rising, row, rays.slope)
     high = _first_reaching(columns.falling, row, -rays.slope)
     event = torch.minimum(low, high)
@@ -174,11 +175,11 @@ def cast_plan(rays: Rays, columns: Columns, cells: Tensor) -> Hits:
     rough = columns.distance.reshape(-1)[at]
     exact = (plane - start) / torch.where(along.abs() < 1e-5, 1e-5, along)
     wall_t = torch.minimum(torch.maximum(exact, 0.97 * rough), 1.03 * rough + 1e-3)
-    levels = torch.gather(cells[..., :2], 1, cell[..., None].expand(-1, -1, 2))
-    level = torch.where(is_floor_side, levels[..., 0], levels[..., 1])
+    levels = cells[..., :2].reshape(-1)
+    level = levels[2 * (cell + frame * cells.shape[1]) + ~is_floor_side]
     flat_t = (level - eye) / torch.where(rays.slope.abs() < 1e-6, 1e-6, rays.slope)
     is_wall = (event & 1) == 0
-    side = torch.where(is_wall, across_y.long(), torch.where(is_floor_side, 2, 3))
+    side = torch.where(is_wall, across_y.to(torch.int8), 3 - is_floor_side.to(torch.int8))
     t = torch.where(is_wall, wall_t, flat_t.clamp_min(1e-3))
     is_sky = (event >= 2 * _ENTRIES) | (t > 3 * SPAN)
     return Hits(
@@ -188,14 +189,12 @@ def cast_plan(rays: Rays, columns: Columns, cells: Tensor) -> Hits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NearSolids:
-    """Candidates: the solids near a frame, and the nearest few of each column."""
+    """The SLOTS solids that each column may hit first."""
 
-    rows: Tensor
-    """(N, K, 9) solids near the camera."""
+    fields: Tensor
+    """(9, SLOTS, N·C), see `_seen_from`; a plane a field, so that pixels fetch single numbers."""
     index: Tensor
-    """(N, K) their numbers within the world."""
-    slots: Tensor
-    """(N·C, SLOTS) which of the K each column may hit."""
+    """(SLOTS, N·C) their numbers within the world."""
 
 
 def near_solids(rays: Rays, solids: Tensor) -> NearSolids:
@@ -214,53 +213,57 @@ def near_solids(rays: Rays, solids: Tensor) -> NearSolids:
     reach = rows[:, None, :, 7] * 1.02 + 0.004 * along.abs()
     missed = (aside > reach) | (along < -reach)
     _, slots = torch.topk(torch.where(missed, FAR, along - reach), SLOTS, dim=-1, largest=False)
-    return NearSolids(rows=rows, index=index, slots=slots.flatten(0, 1))
+    pick = slots + NEAR_SOLIDS * torch.arange(len(slots), device=slots.device)[:, None, None]
+    pick = pick.flatten(0, 1).T
+    fields = _seen_from(rays.origin, rows).reshape(9, -1)
+    return NearSolids(fields=fields[:, pick], index=index.reshape(-1)[pick])
+
+
+def _seen_from(origin: Tensor, rows: Tensor) -> Tensor:
+    """(9, N, K) what rays need of solids, with the camera as origin: x, y, then bottom, top and the visible end's z;
+    radius² = a + 2·b·z + c·z² as b, c and x² + y² − a; last, on that end, radius² − x² − y²."""
+    x, y, z0, z1, a, b, c = rows[..., :7].unbind(-1)
+    x, y, eye = x - origin[:, :1], y - origin[:, 1:2], origin[:, 2:3]
+    bottom, top = z0 - eye, z1 - eye
+    end = torch.where(top < 0, top, bottom)
+    gap = x * x + y * y - (a + b * eye + c * eye * eye)
+    half = 0.5 * b + c * eye
+    return torch.stack([x, y, bottom, top, end, half, c, gap, (2 * half + c * end) * end - gap])
 
 
 def cast_solids(rays: Rays, near: NearSolids, hits: Hits) -> Hits:
     """Replaces hits by nearer ones on solids."""
     n, c = rays.azimuths.shape
-    frame = torch.arange(n, device=rays.dx.device)[:, None]
-    row = rays.column + frame * c
-    flat_rows = near.rows.flatten(0, 1)
-    best_t, best = hits.t, torch.full_like(hits.cell, -1)
+    row = rays.column + torch.arange(n, device=rays.dx.device)[:, None] * c
+    best_t, best = hits.t, torch.full_like(hits.side, -1)
     for slot in range(SLOTS):
-        pick = near.slots[:, slot][row] + frame * NEAR_SOLIDS
-        t = _solid_distance(rays, flat_rows[pick])
-        nearer = t < best_t
-        best_t = torch.where(nearer, t, best_t)
-        best = torch.where(nearer, pick, best)
+        t = _solid_distance(rays, [plane[row] for plane in near.fields[:, slot]])
+        best = torch.where(t < best_t, slot, best)
+        best_t = torch.minimum(t, best_t)
     found = best >= 0
-    solid = near.index.reshape(-1)[best.clamp_min(0)]
+    solid = near.index.reshape(-1)[best.clamp_min(0).long() * (n * c) + row]
     return Hits(
         t=best_t, cell=hits.cell, side=torch.where(found, 4, hits.side), solid=torch.where(found, solid, hits.solid)
     )
 
 
-def _solid_distance(rays: Rays, row: Tensor) -> Tensor:
-    """(N, P) distance to one solid a pixel, FAR if missed. row: (N, P, 9)."""
-    x, y, z0, z1, a, b, c = row[..., :7].unbind(-1)
-    eye, s = rays.origin[:, 2:3], rays.slope
-    px, py = x - rays.origin[:, :1], y - rays.origin[:, 1:2]
-    # |p − t·d|² = a + b·z + c·z² with z = eye + s·t:  q·t² − 2·h·t + k = 0.
-    toward = px * rays.dx + py * rays.dy
-    square = px * px + py * py
+def _solid_distance(rays: Rays, fields: Sequence[Tensor]) -> Tensor:
+    """(N, P) distance to one solid a pixel, FAR if missed. fields: (N, P) each, of `_seen_from`."""
+    x, y, bottom, top, end, half, c, gap, rim = fields
+    s = rays.slope
+    # |p − t·d|² = a + 2·b·z + c·z² with z = s·t:  q·t² − 2·h·t + gap = 0.
+    toward = torch.addcmul(x * rays.dx, y, rays.dy)
     q = 1 - c * s * s
     q = torch.where(q.abs() < 1e-5, 1e-5, q)
-    h = toward + s * (0.5 * b + c * eye)
-    k = square - a - b * eye - c * eye * eye
-    root = h * h - q * k
-    spread = root.clamp_min(0).sqrt()
-    first, second = (h - spread) / q, (h + spread) / q
-    best = torch.full_like(s, FAR)
-    for t in (first, second):
-        z = eye + s * t
-        valid = (root >= 0) & (t > 0.05) & (z >= z0) & (z <= z1)
-        best = torch.where(valid & (t < best), t, best)
-    cap = torch.where(eye > z1, z1, z0)
-    t = (cap - eye) / torch.where(s.abs() < 1e-6, 1e-6, s)
-    inside = square - 2 * t * toward + t * t <= a + b * cap + c * cap * cap
-    return torch.where(inside & (t > 0.05) & (t < best), t, best)
+    h = torch.addcmul(toward, s, half)
+    # The root is not a number where the ray misses, and then every comparison below is false.
+    spread = torch.addcmul(h * h, q, gap, value=-1).sqrt_()
+    t = end / torch.where(s.abs() < 1e-6, 1e-6, s)
+    best = torch.where((t * (t - 2 * toward) <= rim) & (t > 0.05), t, FAR)
+    for t in ((h - spread) / q, (h + spread) / q):
+        z = s * t
+        best = torch.minimum(best, torch.where((t > 0.05) & (z >= bottom) & (z <= top), t, FAR))
+    return best
 
 
 def eye_height_units() -> float:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .cast import camera_rays, cast_columns, cast_plan, cast_solids, near_solids
-from .shade import Scene, shade
+from .scene import scene_of
+from .shade import shade
 from .worlds import Worlds
 
 GPU_PASS: Final = 96
@@ -40,18 +41,10 @@ def render_pass(worlds: Worlds, world: Tensor, poses: Tensor, height: int, width
     Shapes depend on N and the size only, and nothing waits for the device: fit for torch.compile and CUDA graphs.
     """
     rows, columns = height * supersample, width * supersample
-    scene = Scene(
-        cells=worlds.cells.flatten(1, 2)[world],
-        materials=worlds.materials[world],
-        solids=worlds.solids[world],
-        air=worlds.air[world],
-        light=worlds.light.flatten(0, 2),
-        world=world,
-        atlas=worlds.atlas,
-    )
+    cells = worlds.cells.flatten(1, 2)[world]
     rays = camera_rays(poses, rows, columns, math.ceil(math.pi / 2 * columns))
-    hits = cast_plan(rays, cast_columns(rays, scene.cells), scene.cells)
-    hits = cast_solids(rays, near_solids(rays, scene.solids), hits)
-    colors = shade(rays, hits, scene, 2.0 / math.sqrt(rows * columns))
+    hits = cast_plan(rays, cast_columns(rays, cells), cells)
+    hits = cast_solids(rays, near_solids(rays, worlds.solids[world]), hits)
+    colors = shade(rays, hits, scene_of(worlds, world), 2.0 / math.sqrt(rows * columns))
     boxes = colors.reshape(-1, height, supersample, width, supersample, 3)
-    return (boxes.mean((2, 4)) * 255).round().to(torch.uint8)
+    return (boxes.mean((2, 4), dtype=torch.float32) * 255).round().to(torch.uint8)

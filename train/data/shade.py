@@ -10,34 +10,13 @@ from torch import Tensor
 
 from .blueprint import CELL
 from .cast import FAR, Hits, Rays
-from .drawing import CELL_FIELDS
 from .lightmap import TEXEL_M, TEXELS
 from .patterns import FIRST_DECAL, LEVELS, PAGE_TEXELS, SIZE, Pattern
+from .scene import CELLS, OVERHEAD, SOLID, Paints, Scene, unpack
 from .worlds import air_field
 
 DECAL_BOTTOM_M: Final = 0.05
 DECAL_TOP_M: Final = 2.35
-_COLUMN: Final = {name: index for index, name in enumerate(CELL_FIELDS)}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scene:
-    """Per-frame views of the worlds' tables, N frames."""
-
-    cells: Tensor
-    """(N, GRID·GRID, 7)."""
-    materials: Tensor
-    """(N, MAX_MATERIALS, 9)."""
-    solids: Tensor
-    """(N, MAX_SOLIDS, 9)."""
-    air: Tensor
-    """(N, width)."""
-    light: Tensor
-    """(B·TEXELS·TEXELS, 5) of all worlds."""
-    world: Tensor
-    """(N,) world of each frame."""
-    atlas: Tensor
-    """(texels, 4), `patterns.atlas`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,187 +31,254 @@ class Surface:
     """Metres along the surface."""
     v: Tensor
     """Metres up the surface, or across it."""
-    material: Tensor
-    """Number within the world."""
     facing: Tensor
     """Cosine between ray and normal, in (0, 1]."""
 
 
-def sample_atlas(texels: Tensor, page: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
-    """(…, 4) bilinear sample of repeating pages at u, v in periods; `footprint` is a pixel's width in periods."""
-    level = torch.log2((footprint * SIZE).clamp_min(1.0)).round().long().clamp_max(LEVELS - 1)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paint:
+    """What a table of `Paints` says of each pixel."""
+
+    first: Tensor
+    """(N, P, 4) float16 first colour and glow."""
+    second: Tensor
+    """(N, P, 4) float16 second colour and number."""
+
+    def mixed(self, texel: Tensor) -> Tensor:
+        """(N, P, 3) colour where the atlas says (mix, shade, …)."""
+        return torch.lerp(self.first[..., :3], self.second[..., :3], texel[..., 0:1]) * texel[..., 1:2]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spot:
+    """Where to look in the atlas, each (N, P)."""
+
+    page: Tensor
+    """int32."""
+    u: Tensor
+    """Periods."""
+    v: Tensor
+    footprint: Tensor
+    """A pixel's width in periods."""
+
+    def unless(self, condition: Tensor, page: int, u: Tensor, v: Tensor) -> Spot:
+        """At the finest level of another page where the condition holds."""
+        return Spot(
+            page=torch.where(condition, page, self.page),
+            u=torch.where(condition, u, self.u),
+            v=torch.where(condition, v, self.v),
+            footprint=torch.where(condition, 1 / SIZE, self.footprint),
+        )
+
+
+def sample_atlas(texels: Tensor, spot: Spot) -> Tensor:
+    """(N, P, 4) float16 bilinear sample of repeating pages."""
+    level = (spot.footprint * SIZE).log2_().round_().clamp_(0, LEVELS - 1).int()
     size = SIZE >> level
-    base = page * PAGE_TEXELS + 4 * (SIZE * SIZE - size * size) // 3
-    fu, fv = u * size - 0.5, v * size - 0.5
+    base = spot.page * PAGE_TEXELS + 4 * (SIZE * SIZE - size * size) // 3
+    fu, fv = spot.u * size - 0.5, spot.v * size - 0.5
     iu, iv = fu.floor(), fv.floor()
-    wu, wv = (fu - iu)[..., None], (fv - iv)[..., None]
+    wu, wv = (fu - iu).half()[..., None], (fv - iv).half()[..., None]
     mask = size - 1
-    c0, c1 = iu.long() & mask, (iu.long() + 1) & mask
-    r0, r1 = (iv.long() & mask) * size + base, ((iv.long() + 1) & mask) * size + base
-    top = torch.lerp(texels[r0 + c0], texels[r0 + c1], wu)
-    return torch.lerp(top, torch.lerp(texels[r1 + c0], texels[r1 + c1], wu), wv)
+    c0, c1 = iu.int() & mask, (iu.int() + 1) & mask
+    r0, r1 = (iv.int() & mask) * size + base, ((iv.int() + 1) & mask) * size + base
+    near, right, up, both = (unpack(texels[r + c]) for r in (r0, r1) for c in (c0, c1))
+    return torch.lerp(torch.lerp(near, right, wu), torch.lerp(up, both, wu), wv)
 
 
-def _take(table: Tensor, index: Tensor) -> Tensor:
-    """(N, P, width) rows of a per-frame table."""
-    return torch.gather(table, 1, index[..., None].expand(-1, -1, table.shape[-1]))
+def _paint(paints: Paints, at: Tensor) -> Paint:
+    return Paint(first=unpack(paints.first[at]), second=unpack(paints.second[at]))
 
 
-def locate(rays: Rays, hits: Hits, scene: Scene) -> tuple[Surface, Tensor]:
-    """Surface of each pixel, and the (N, P, 7) cell row there."""
+def _frames(rays: Rays) -> Tensor:
+    """(N, 1) numbers of the frames."""
+    return torch.arange(len(rays.dx), device=rays.dx.device)[:, None]
+
+
+def locate(rays: Rays, hits: Hits, scene: Scene, length: Tensor) -> Surface:
+    """Surface of each pixel; `length` is a ray's over its horizontal part."""
     t = hits.t.clamp_max(500.0)
     x, y = rays.origin[:, :1] + t * rays.dx, rays.origin[:, 1:2] + t * rays.dy
     z = rays.origin[:, 2:3] + t * rays.slope
-    cell = _take(scene.cells, hits.cell)
-    solid = _take(scene.solids, hits.solid)
-    side, zero = hits.side, torch.zeros_like(t)
-    is_solid, is_wall = side == 4, side < 2
+    at = hits.solid + _frames(rays) * scene.solids_per_frame
+    solid = [plane[at] for plane in scene.solids[:8]]
+    side = hits.side
+    is_solid = side == 4
     nx, ny, nz = _solid_normal(solid, x, y, z)
-    nx = torch.where(is_solid, nx, torch.where(side == 0, -rays.dx.sign(), zero))
-    ny = torch.where(is_solid, ny, torch.where(side == 1, -rays.dy.sign(), zero))
-    nz = torch.where(is_solid, nz, torch.where(side == 2, 1.0, torch.where(side == 3, -1.0, zero)))
-    around = torch.atan2(y - solid[..., 1], x - solid[..., 0]) * solid[..., 7].clamp_min(0.3)
-    u = torch.where(is_solid, around, torch.where(side == 0, y, x))
-    v = torch.where(is_solid | is_wall, z, y)
-    on_top = torch.where(cell[..., _COLUMN["height"]] > 0, cell[..., _COLUMN["wall"]], cell[..., _COLUMN["floor"]])
-    flat = torch.where(side == 3, cell[..., _COLUMN["overhead"]], on_top)
-    material = torch.where(is_solid, solid[..., 8], torch.where(is_wall, cell[..., _COLUMN["wall"]], flat))
-    length = torch.sqrt(1 + rays.slope**2)
+    nx = torch.where(is_solid, nx, torch.where(side == 0, -rays.dx.sign(), 0.0))
+    ny = torch.where(is_solid, ny, torch.where(side == 1, -rays.dy.sign(), 0.0))
+    nz = torch.where(is_solid, nz, (side == 2).float() - (side == 3).float())
+    around = torch.atan2(y - solid[1], x - solid[0]) * solid[7].clamp_min(0.3)
     facing = (nx * rays.dx + ny * rays.dy + nz * rays.slope).abs() / length
-    surface = Surface(
-        x=x, y=y, z=z, normal=(nx, ny, nz), u=u, v=v, material=material.long(), facing=facing.clamp_min(0.02)
+    return Surface(
+        x=x,
+        y=y,
+        z=z,
+        normal=(nx, ny, nz),
+        u=torch.where(is_solid, around, torch.where(side == 0, y, x)),
+        v=torch.where(is_solid | (side < 2), z, y),
+        facing=facing.clamp_min(0.02),
     )
-    return surface, cell
 
 
-def _solid_normal(solid: Tensor, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _solid_normal(solid: list[Tensor], x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Outward normal of x² + y² = a + b·z + c·z²; straight up or down on the end discs."""
-    across, over = x - solid[..., 0], y - solid[..., 1]
-    z0, z1, a, b, c = solid[..., 2:7].unbind(-1)
+    across, over = x - solid[0], y - solid[1]
+    z0, z1, a, b, c, reach = solid[2:8]
     gradient = -(0.5 * b + c * z)
-    rim = a + b * z + c * z * z - across**2 - over**2
-    is_disc = rim > 0.02 * solid[..., 7] ** 2 + 1e-3
-    length = torch.sqrt(across**2 + over**2 + gradient**2).clamp_min(1e-5)
+    square = across**2 + over**2
+    rim = a + (b + c * z) * z - square
+    is_disc = rim > 0.02 * reach**2 + 1e-3
+    length = torch.sqrt(square + gradient**2).clamp_min(1e-5)
     up = torch.where((z - z0).abs() < (z - z1).abs(), -1.0, 1.0)
-    zero = torch.zeros_like(x)
     return (
-        torch.where(is_disc, zero, across / length),
-        torch.where(is_disc, zero, over / length),
+        torch.where(is_disc, 0.0, across / length),
+        torch.where(is_disc, 0.0, over / length),
         torch.where(is_disc, up, gradient / length),
     )
 
 
-def paint(surface: Surface, cell: Tensor, hits: Hits, scene: Scene, pixel: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, P, 3) albedo and (N, P, 3) own light. `pixel` is a pixel's width in metres at the hit."""
-    row = _take(scene.materials, surface.material)
-    footprint = pixel / surface.facing.pow(0.7)
-    texel = sample_atlas(
-        scene.atlas, row[..., 0].long(), surface.u * row[..., 1], surface.v * row[..., 1], footprint * row[..., 1]
-    )
-    color = torch.lerp(row[..., 2:5], row[..., 5:8], texel[..., 0:1]) * texel[..., 1:2]
-    own = color.new_tensor((1.0, 0.78, 0.42)) * (texel[..., 2] * row[..., 8])[..., None]
-    is_shining = (row[..., 8] > 0) & (row[..., 0] != int(Pattern.FACADE))
-    own = torch.where(is_shining[..., None], color * row[..., 8:9], own)
-    decal = _take(scene.materials, cell[..., _COLUMN["decal_material"]].long())
-    number = cell[..., _COLUMN["decal"]].long()
+def _surface_paint(rays: Rays, hits: Hits, surface: Surface, scene: Scene, width: Tensor) -> tuple[Paint, Spot]:
+    """What each surface is made of and its place in the pattern; `width` is a pixel's on the surface, in metres."""
+    kind = (hits.side - 1).clamp(0, OVERHEAD).int()
+    at = torch.where(hits.side == 4, hits.solid + SOLID * CELLS, hits.cell + kind * CELLS)
+    at = at + _frames(rays) * scene.surfaces_per_frame
+    paint, frequency = _paint(scene.surfaces, at), scene.surfaces.frequency[at]
+    page = paint.second[..., 3].int()
+    return paint, Spot(page=page, u=surface.u * frequency, v=surface.v * frequency, footprint=width * frequency)
+
+
+def _decal_paint(rays: Rays, hits: Hits, surface: Surface, scene: Scene, width: Tensor) -> tuple[Paint, Spot, Tensor]:
+    """Colours of the picture on each wall, its place in the atlas, and whether there is any."""
+    paint = _paint(scene.decals, hits.cell + _frames(rays) * CELLS)
+    number = paint.second[..., 3].int()
     up = (surface.z - DECAL_BOTTOM_M) / (DECAL_TOP_M - DECAL_BOTTOM_M)
-    picture = sample_atlas(
-        scene.atlas, FIRST_DECAL + (number - 1).clamp_min(0), surface.u / CELL, up.clamp(0.004, 0.996), footprint / CELL
-    )
-    shown = (hits.side < 2) & (number > 0) & (up > 0) & (up < 1)
+    page = FIRST_DECAL + (number - 1).clamp_min(0)
+    spot = Spot(page=page, u=surface.u / CELL, v=up.clamp(0.004, 0.996), footprint=width / CELL)
+    return paint, spot, (hits.side < 2) & (number > 0) & (up > 0) & (up < 1)
+
+
+def blend(
+    surface: Surface, paint: Paint, texel: Tensor, decal: Paint, picture: Tensor, shown: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(N, P, 3) albedo and (N, P, 3) own light of surfaces, with pictures where they are shown."""
+    color, glow = paint.mixed(texel), paint.first[..., 3:4]
+    is_facade = paint.second[..., 3:4] == int(Pattern.FACADE)
+    own = torch.where(is_facade, color.new_tensor((1.0, 0.78, 0.42)) * (texel[..., 2:3] * glow), color * glow)
     alpha = picture[..., 3:4] * shown[..., None]
-    ink = torch.lerp(decal[..., 2:5], decal[..., 5:8], picture[..., 0:1]) * picture[..., 1:2]
-    gleam = ink * (picture[..., 2:3] * decal[..., 8:9])
+    ink = decal.mixed(picture)
     color = torch.lerp(color, ink, alpha)
-    own = torch.lerp(own, gleam, alpha)
+    own = torch.lerp(own, ink * (picture[..., 2:3] * decal.first[..., 3:4]), alpha)
     # A slow change of tone over metres, so that two stretches of one wall never look the same.
     slow = torch.sin(0.41 * surface.u + 0.9 * surface.v.sin()) * torch.sin(0.29 * surface.x - 0.23 * surface.y)
-    return color * (1 + 0.16 * slow)[..., None], own * air_field(scene.air, "glow")[:, None]
+    return color * _weight(1 + 0.16 * slow), own
+
+
+def _weight(values: Tensor) -> Tensor:
+    """(N, P, 1) float16 factors of colours."""
+    return values.half()[..., None]
+
+
+def _air_color(scene: Scene, name: str) -> Tensor:
+    """(N, 1, 3) float16."""
+    return air_field(scene.air, name)[:, None].half()
 
 
 def illuminate(surface: Surface, hits: Hits, scene: Scene) -> Tensor:
     """(N, P, 3) light that falls on each hit: sky, sun with shadows, lamps, darker corners."""
     nx, ny, nz = surface.normal
     lift = 0.22
-    texel = _sample_light(scene, surface.x + lift * nx, surface.y + lift * ny)
-    lamps, shadow, openness = texel[..., :3], texel[..., 3], texel[..., 4]
-    ambient = air_field(scene.air, "ambient")[:, None]
+    texel, shadow = _sample_light(scene, surface.x + lift * nx, surface.y + lift * ny)
+    lamps, openness = texel[..., :3], texel[..., 3].float()
     bounce = air_field(scene.air, "ground_bounce")
     sun = air_field(scene.air, "sun_direction")[:, :, None]
     facing_sun = (nx * sun[:, 0] + ny * sun[:, 1] + nz * sun[:, 2]).clamp_min(0)
     seen = ((surface.z + 0.15 - shadow) * 2.5).clamp(0, 1) * facing_sun
     # Corners matter less higher up a wall.
-    corner = torch.lerp(openness, torch.ones_like(openness), (surface.z / 3.5).clamp(0, 1) * (hits.side != 2))
+    corner = openness + (1 - openness) * ((surface.z / 3.5).clamp(0, 1) * (hits.side != 2))
     foot = (0.55 + surface.z * 0.9).clamp_max(1.0)
     corner = torch.where(hits.side < 2, corner * foot, corner)
     # Walls across x and across y, floors and ceilings each get their own share, as a room's do.
     sky = 0.72 + 0.28 * nz + bounce + 0.10 * nx.abs() - 0.06 * ny.abs()
     lamp_share = 0.62 + 0.25 * nx.abs() + 0.12 * ny.abs() + 0.3 * nz.clamp_min(0)
     fade = 1.0 / (1.0 + 0.05 * (surface.z - 1.8).clamp_min(0) ** 2)
-    light = ambient * (sky * corner)[..., None] + lamps * (lamp_share * fade)[..., None]
-    return light + air_field(scene.air, "sun_color")[:, None] * seen[..., None]
+    light = lamps * _weight(lamp_share * fade)
+    light = torch.addcmul(light, _air_color(scene, "ambient"), _weight(sky * corner))
+    return torch.addcmul(light, _air_color(scene, "sun_color"), _weight(seen))
 
 
-def _sample_light(scene: Scene, x: Tensor, y: Tensor) -> Tensor:
-    fx = (x / TEXEL_M - 0.5).clamp(0, TEXELS - 1.001)
-    fy = (y / TEXEL_M - 0.5).clamp(0, TEXELS - 1.001)
-    ix, iy = fx.long(), fy.long()
-    wx, wy = (fx - ix)[..., None], (fy - iy)[..., None]
-    at = (scene.world[:, None] * TEXELS + ix) * TEXELS + iy
-    low = torch.lerp(scene.light[at].float(), scene.light[at + 1].float(), wy)
-    return torch.lerp(low, torch.lerp(scene.light[at + TEXELS].float(), scene.light[at + TEXELS + 1].float(), wy), wx)
+def _sample_light(scene: Scene, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, P, 4) float16 lamp light and openness, and (N, P) the height of the shadow, between texels."""
+    fx = (x / TEXEL_M - 0.5).clamp_(0, TEXELS - 1.001)
+    fy = (y / TEXEL_M - 0.5).clamp_(0, TEXELS - 1.001)
+    ix, iy = fx.int(), fy.int()
+    wx, wy = fx - ix, fy - iy
+    at = ((scene.world[:, None].int() * TEXELS + ix) * TEXELS + iy).long()
+    corners = (0, 1, TEXELS, TEXELS + 1)
+    light = _between([unpack(scene.light[corner:][at]) for corner in corners], _weight(wx), _weight(wy))
+    return light, _between([scene.shadow[corner:][at].float() for corner in corners], wx, wy)
 
 
-def sky(rays: Rays, scene: Scene) -> Tensor:
-    """(N, P, 3) light of the sky in each direction: gradient, clouds, stars, sun or moon, mountains."""
+def _between(corners: list[Tensor], wx: Tensor, wy: Tensor) -> Tensor:
+    return torch.lerp(torch.lerp(corners[0], corners[1], wy), torch.lerp(corners[2], corners[3], wy), wx)
 
-    def field(name: str) -> Tensor:
-        return air_field(scene.air, name)[:, None]
 
-    sin_up = rays.slope / torch.sqrt(1 + rays.slope**2)
+def clouds_at(rays: Rays, scene: Scene, rise: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, P) u and v on the page of noise; `rise` is the sine of the elevation."""
+    spread = 0.17 / (rise + 0.16)
+    return rays.dx * spread + scene.air[:, :1] * 31, rays.dy * spread
+
+
+def sky(rays: Rays, scene: Scene, length: Tensor, turn: Tensor, puffs: Tensor, stars: Tensor) -> Tensor:
+    """(N, P, 3) light of the sky in each direction: gradient, clouds, stars, sun or moon, mountains.
+
+    `turn` is the azimuth; `puffs` and `stars` (N, P) are what the page of noise shows there.
+    """
+    sin_up = rays.slope / length
     rise = sin_up.clamp_min(0)
-    color = torch.lerp(field("horizon"), field("zenith"), (1 - (1 - rise).pow(2.5))[..., None])
+    color = torch.lerp(_air_color(scene, "horizon"), _air_color(scene, "zenith"), _weight(1 - (1 - rise).pow(2.5)))
     sun = air_field(scene.air, "sun_direction")[:, :, None]
     cos_up = torch.sqrt((1 - sin_up**2).clamp_min(0))
     toward = cos_up * (rays.dx * sun[:, 0] + rays.dy * sun[:, 1]) + sin_up * sun[:, 2]
     edge = air_field(scene.air, "sun_size")
     halo = toward.clamp_min(0).pow(24) * 0.35 + toward.clamp_min(0).pow(200) * 0.4
     disc = ((toward - edge) / (0.15 * (1 - edge).abs())).clamp(0, 1) * (edge < 1)
-    page = torch.full_like(rays.column, int(Pattern.NOISE))
-    spread = 1.0 / (rise + 0.16)
-    level = torch.full_like(rise, 1 / 128)
-    drift = scene.air[:, :1] * 31
-    puffs = sample_atlas(scene.atlas, page, rays.dx * spread * 0.17 + drift, rays.dy * spread * 0.17, level)
-    turn = torch.atan2(rays.dy, rays.dx)
-    stars = sample_atlas(scene.atlas, page, turn * (3 / torch.pi), sin_up * 1.5, level)[..., 2] * air_field(
-        scene.air, "stars"
-    )
-    cover = ((puffs[..., 0] - 0.42) * 3.0).clamp(0, 1) * air_field(scene.air, "clouds") * (rise * 6).clamp(0, 1)
-    color = color + field("sun_color") * (halo * (1 - 0.5 * cover))[..., None] + stars[..., None]
-    color = torch.lerp(color, field("cloud_color"), (0.85 * cover)[..., None])
-    color = color + (field("sun_color") * 2.5 + 0.45) * (disc * (1 - 0.7 * cover))[..., None]
+    cover = ((puffs - 0.42) * 3.0).clamp(0, 1) * air_field(scene.air, "clouds") * (rise * 6).clamp(0, 1)
+    sun_color = _air_color(scene, "sun_color")
+    color = torch.addcmul(color, sun_color, _weight(halo * (1 - 0.5 * cover)))
+    color = color + _weight(stars * air_field(scene.air, "stars"))
+    color = torch.lerp(color, _air_color(scene, "cloud_color"), _weight(0.85 * cover))
+    color = torch.addcmul(color, sun_color * 2.5 + 0.45, _weight(disc * (1 - 0.7 * cover)))
     ridge = air_field(scene.air, "ridge")
     top = ridge[:, :1]
     for wave, turns in enumerate((2, 5, 11)):
         top = top + ridge[:, 1 + wave : 2 + wave] * torch.sin(turn * turns + ridge[:, 4 + wave : 5 + wave]) / (wave + 1)
     below = ((top - rays.slope) * 60).clamp(0, 1) * (ridge[:, :1] > 0)
-    return torch.lerp(color, field("ridge_color"), below[..., None])
+    return torch.lerp(color, _air_color(scene, "ridge_color"), _weight(below))
 
 
 def shade(rays: Rays, hits: Hits, scene: Scene, pixel_angle: float) -> Tensor:
-    """(N, P, 3) display values in [0, 1] of every pixel; `pixel_angle` is a pixel's width at one metre."""
-    surface, cell = locate(rays, hits, scene)
+    """(N, P, 3) float16 display values in [0, 1] of every pixel; `pixel_angle` is a pixel's width at one metre."""
     length = torch.sqrt(1 + rays.slope**2)
     distance = hits.t * length
-    albedo, own = paint(surface, cell, hits, scene, distance * pixel_angle)
-    color = albedo * illuminate(surface, hits, scene) + own
-    background = sky(rays, scene)
+    surface = locate(rays, hits, scene, length)
+    width = distance * pixel_angle / surface.facing.pow(0.7)
+    paint, pattern = _surface_paint(rays, hits, surface, scene, width)
+    decal, hanging, shown = _decal_paint(rays, hits, surface, scene, width)
+    # The sky's clouds and stars share lookups with surfaces and the pictures on them, which are nowhere else.
+    is_sky, sin_up, turn = hits.t >= FAR, rays.slope / length, torch.atan2(rays.dy, rays.dx)
+    noise = int(Pattern.NOISE)
+    cloud_u, cloud_v = clouds_at(rays, scene, sin_up.clamp_min(0))
+    texel = sample_atlas(scene.atlas, pattern.unless(is_sky, noise, cloud_u, cloud_v))
+    picture = sample_atlas(scene.atlas, hanging.unless(is_sky, noise, turn * (3 / torch.pi), sin_up * 1.5))
+    albedo, own = blend(surface, paint, texel, decal, picture, shown)
+    color = torch.addcmul(own, albedo, illuminate(surface, hits, scene))
     fog = 1 - torch.exp(-((distance / air_field(scene.air, "fog_m")).pow(1.4)))
-    color = torch.lerp(color, air_field(scene.air, "horizon")[:, None].expand_as(color), fog[..., None])
-    color = torch.where((hits.t >= FAR)[..., None], background, color)
-    return tone(color)
+    color = torch.lerp(color, _air_color(scene, "horizon"), _weight(fog))
+    background = sky(rays, scene, length, turn, texel[..., 0].float(), picture[..., 2].float())
+    return tone(torch.where(is_sky[..., None], background, color))
 
 
 def tone(color: Tensor) -> Tensor:
     """Light to display values: a soft shoulder, then the square root that `palette.linear` undoes."""
-    return (color * (1 + 0.11 * color) / (1 + 0.45 * color * color)).clamp(0, 1).sqrt()
+    return (color * (1 + 0.11 * color) / (1 + 0.45 * color * color)).clamp_(0, 1).sqrt_()
