@@ -120,3 +120,10 @@ def test_an_int8_preset_computes_attention_in_int8(tmp_path: Path, trained: bool
     model = load_parts(replace(preset, quantization="int8"), "cpu").expert_for(0, "first_person")
     assert isinstance(model.get_submodule("blocks.0.self_attn.q"), Int8Linear)
     assert isinstance(model.get_submodule("blocks.0.ffn.0"), nn.Linear)
+
+
+@pytest.mark.parametrize("name", ["pocket", "tiny"])
+def test_a_preset_without_weights_still_reads_any_prompt(name: str) -> None:
+    preset = load_preset(name).with_random_weights()
+    states = load_text_encoder(preset, "cpu").encode(["a courtyard, ünder ★ stars"])[0]
+    assert states.shape[1] == preset.text.dim and 0 < states.shape[0] <= preset.text.text_len
