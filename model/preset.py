@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,11 +18,27 @@ from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationE
 
 from ..errors import ConfigError, PresetUnknown
 from .mixture import MixtureConfig
+from .precision import Precision
 from .text_config import TextConfig
 from .transformer_config import TransformerConfig
 from .vae_config import SPACE_FACTOR, VAEConfig
 
 PRESETS_DIR = Path(str(resources.files(__package__) / "presets"))
+
+
+class DecoderChoice(StrEnum):
+    """How much of the decoder is left."""
+
+    FULL = "full"
+    P50 = "p50"
+    """Pruned by 50 %."""
+    P75 = "p75"
+
+    @property
+    def pruning_rate(self) -> float:
+        """Share of the channels that is gone."""
+        return {DecoderChoice.FULL: 0.0, DecoderChoice.P50: 0.5, DecoderChoice.P75: 0.75}[self]
+
 
 _forbid_extra = with_config(ConfigDict(extra="forbid"))
 
@@ -57,6 +74,9 @@ class WeightsConfig:
     vae_file: str = "Wan2.2_VAE.pth"
     """Holds the encoder, and the decoder unless `decoder_file` names another."""
     decoder_file: str = ""
+    decoder_p50_file: str = ""
+    """Holds the decoder pruned by 50 %; empty where there is none."""
+    decoder_p75_file: str = ""
     text_file: str = "models_t5_umt5-xxl-enc-bf16.pth"
     tokenizer_dir: str = "google/umt5-xxl"
 
@@ -122,8 +142,8 @@ class Preset:
     """Share of the decoder's channels that is gone. The encoder is never pruned."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of the transformer, the text encoder and the VAE. Sampling is float32 throughout."""
-    quantization: Literal["none", "int8"] = "none"
-    """int8: the linear layers of both attentions multiply int8 weights and activations."""
+    precision: Precision = Precision.BF16
+    """How the transformer computes; bf16 is exact, in `dtype`."""
     num_gpus: Annotated[int, Field(ge=0, le=8)] = 1
     """Ranks of a worker group, each with a GPU; 0: one rank on the CPU."""
 
@@ -186,6 +206,25 @@ class Preset:
     def with_random_weights(self, seed: int = 0) -> Self:
         """The same shapes with weights drawn from `seed`, for tests and benchmarks."""
         return replace(self, weights=replace(self.weights, source="random", seed=seed))
+
+    def with_precision(self, precision: Precision) -> Self:
+        """The same model computing in another precision."""
+        return replace(self, precision=precision)
+
+    def with_decoder(self, choice: DecoderChoice) -> Self:
+        """The same model with its full decoder or a pruned one.
+
+        Raises ConfigError where the weights have no such decoder; without weights there is any.
+        """
+        files = {DecoderChoice.P50: self.weights.decoder_p50_file, DecoderChoice.P75: self.weights.decoder_p75_file}
+        file = files.get(choice, "")
+        if self.trained and choice in files and not file:
+            raise ConfigError(
+                f"preset {self.name!r} names no decoder pruned by {choice.pruning_rate:.0%}",
+                hint=f"Set decoder_{choice}_file in its [weights], or choose another decoder.",
+            )
+        weights = replace(self.weights, decoder_file=file)
+        return replace(self, decoder_pruning_rate=choice.pruning_rate, weights=weights)
 
 
 def list_presets() -> list[str]:

@@ -14,6 +14,7 @@ from .checkpoint import load_text, load_transformer, load_vae_decoder, load_vae_
 from .init import init_weights
 from .locations import weights_directory
 from .mixture import LOW_NOISE, ExpertMixture
+from .precision import Precision
 from .preset import Preset
 from .quantization import quantize_module
 from .rollout import RolloutParts
@@ -86,7 +87,7 @@ def _experts(preset: Preset, device: torch.device) -> Callable[[int, str], World
 
 
 def _load_expert(preset: Preset, name: str, device: torch.device, *, seed_offset: int = 0) -> WorldTransformer:
-    int8 = preset.quantization == "int8"
+    int8 = preset.precision is Precision.INT8
     directory = weights_directory(preset)
     if directory is not None:
         model = load_transformer(directory / name, device=device, dtype=torch_dtype(preset), int8=int8)

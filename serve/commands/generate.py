@@ -13,11 +13,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from ...model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES
-from ...model.preset import Preset, load_preset
+from ...model.preset import Preset
 from ..actions import Actions, fitted
 from ..images import read_image
 from ..samples import list_samples, load_sample
 from ..scripts import sample_scripts
+from .model_options import chosen_preset, model_options
 from .play import load_actions
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ OUT_FILE = click.Path(path_type=Path, dir_okay=False)
 )  # fmt: skip
 @click.option("--out", type=OUT_FILE, default="clip.mp4", show_default=True, help="The clip (H.264).")
 @click.option("--sheet", type=OUT_FILE, help="Also write a contact sheet (PNG).")
-@click.option("--preset", default="pocket", show_default=True, help="The model: a preset's name, or a .toml file.")
-@click.option("--weights", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Directory of weights.")
-@click.option("--random-weights", is_flag=True, help="Seeded noise instead of weights.")
+@model_options()
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same world.")
 @click.option("--viewpoint", type=click.Choice(["first_person", "third_person"]), default="first_person")
 @click.option("--chunks", type=click.IntRange(min=1), help="Make exactly so many chunks (57 frames, then 40 each).")
@@ -55,6 +54,8 @@ def generate(
     preset: str,
     weights: Path | None,
     random_weights: bool,
+    precision: str | None,
+    decoder: str | None,
     seed: int,
     viewpoint: str,
     chunks: int | None,
@@ -69,13 +70,7 @@ def generate(
 
     if image and sample:
         raise click.UsageError("--image and --sample exclude each other")
-    if weights and random_weights:
-        raise click.UsageError("--weights and --random-weights exclude each other")
-    model = load_preset(preset)
-    if weights is not None:
-        model = model.with_directory(weights)
-    elif random_weights:
-        model = model.with_random_weights()
+    model = chosen_preset(preset, weights=weights, random_weights=random_weights, precision=precision, decoder=decoder)
     pixels, sample_prompt = start_of(model, image, sample)
     script = load_actions(actions, chunks)
     click.echo(f"loading preset {model.name} …")

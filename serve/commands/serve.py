@@ -8,19 +8,15 @@ from pathlib import Path
 
 import click
 
-from ...model.preset import load_preset
+from .model_options import chosen_preset, model_options
 
 
 @click.command()
-@click.option("--preset", default="pocket", show_default=True, help="The model: a preset's name, or a .toml file.")
+@model_options()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 lets others in.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Of the page and HTTP.")
 @click.option("--stream-port", type=click.IntRange(0, 65535), default=0, help="Of the stream (default: a free one).")
 @click.option("--address", default="local", show_default=True, help="Ray cluster to run on; 'local' starts one.")
-@click.option(
-    "--weights", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Directory with other weights."
-)
-@click.option("--random-weights", is_flag=True, help="Seeded noise instead of weights.")
 @click.option("--groups", type=click.IntRange(min=1), default=1, show_default=True, help="Worker groups.")
 @click.option("--sessions", type=click.IntRange(min=1), default=4, show_default=True, help="Sessions in each group.")
 @click.option("--verbose", is_flag=True, help="Show what all processes log.")
@@ -32,6 +28,8 @@ def serve(
     address: str,
     weights: Path | None,
     random_weights: bool,
+    precision: str | None,
+    decoder: str | None,
     groups: int,
     sessions: int,
     verbose: bool,
@@ -41,13 +39,7 @@ def serve(
     from ...cluster.config import ClusterConfig
     from ..service import ServiceConfig, start_service
 
-    if weights is not None and random_weights:
-        raise click.UsageError("--weights and --random-weights exclude each other")
-    model = load_preset(preset)
-    if weights is not None:
-        model = model.with_directory(weights)
-    elif random_weights:
-        model = model.with_random_weights()
+    model = chosen_preset(preset, weights=weights, random_weights=random_weights, precision=precision, decoder=decoder)
     config = ServiceConfig(
         cluster=ClusterConfig(preset=model, groups=groups, sessions_per_group=sessions),
         host=host,

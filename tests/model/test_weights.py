@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 from worldloom.errors import CheckpointError, ConfigError, NotReleased
 from worldloom.model.mixture import LOW_NOISE, MixtureConfig
+from worldloom.model.precision import Precision
 from worldloom.model.preset import Preset, load_preset
 from worldloom.model.quantization import Int8Linear
 from worldloom.model.tokenizer import word_pipeline
@@ -117,7 +118,7 @@ def test_every_expert_of_a_mixture_has_a_directory_of_its_own(tmp_path: Path) ->
 @pytest.mark.parametrize("trained", [False, True])
 def test_an_int8_preset_computes_attention_in_int8(tmp_path: Path, trained: bool) -> None:
     preset = write_checkpoint(TINY, tmp_path) if trained else TINY
-    model = load_parts(replace(preset, quantization="int8"), "cpu").expert_for(0, "first_person")
+    model = load_parts(replace(preset, precision=Precision.INT8), "cpu").expert_for(0, "first_person")
     assert isinstance(model.get_submodule("blocks.0.self_attn.q"), Int8Linear)
     assert isinstance(model.get_submodule("blocks.0.ffn.0"), nn.Linear)
 

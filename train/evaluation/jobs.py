@@ -10,6 +10,7 @@ import torch
 
 from ...errors import ConfigError
 from ...model.locations import weights_directory
+from ...model.precision import Precision
 from ...model.preset import Preset, list_presets, load_preset
 from ...model.weights import load_encoder
 from ..export import pruned_file
@@ -96,9 +97,9 @@ def drift(setup: Setup, config: drift_test.DriftConfig) -> Job:
     )
 
 
-def precision(setup: Setup, kind: precision_test.Precision) -> Job:
+def precision(setup: Setup, kind: precision_test.Rounding) -> Job:
     """One chunk in two precisions; with a trained base model beside the preset, few steps against many too."""
-    exact_preset = replace(setup.preset, quantization="none")
+    exact_preset = replace(setup.preset, precision=Precision.BF16)
     exact = ModelPlayer.load(exact_preset, setup.device)
     rounded = precision_test.rounded_player(setup.preset, kind, setup.device)
     scenes = scenes_for_script(precision_test.walk(), setup.worlds, setup.seed, setup.preset.video, setup.device)

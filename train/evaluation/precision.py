@@ -11,6 +11,7 @@ import torch
 
 from ...model.clip import ClipInputs
 from ...model.mixture import TIMESTEPS
+from ...model.precision import Precision
 from ...model.preset import Preset
 from ...model.rollout import Rollout
 from .fp8 import round_layers
@@ -20,7 +21,7 @@ from .player import ModelPlay, ModelPlayer, OnChunk
 from .report import Aim, Picture, Report, Table, Tally, mean_of, number
 from .scenes import Scene
 
-Precision = Literal["int8", "fp8"]
+Rounding = Literal["int8", "fp8"]
 LEAST_PSNR = 35.0
 """dB between the frames of both precisions."""
 CHUNKS = 3
@@ -35,11 +36,11 @@ def walk() -> Moves:
     return first + hold("W", yaw=CAMERA_KEY, frames=rows // 3) + hold("W", frames=rows - 2 * (rows // 3))
 
 
-def rounded_player(preset: Preset, precision: Precision, device: torch.device) -> ModelPlayer:
+def rounded_player(preset: Preset, precision: Rounding, device: torch.device) -> ModelPlayer:
     """A player whose transformers' attention layers compute in 8 bits."""
     if precision == "int8":
-        return ModelPlayer.load(replace(preset, quantization="int8"), device)
-    player = ModelPlayer.load(replace(preset, quantization="none"), device)
+        return ModelPlayer.load(replace(preset, precision=Precision.INT8), device)
+    player = ModelPlayer.load(replace(preset, precision=Precision.BF16), device)
     viewpoints = ("first_person",) if preset.mixture is None else preset.mixture.viewpoints
     experts = {player.rollout.parts.expert_for(at, view) for view in viewpoints for at in (0, TIMESTEPS - 1)}
     for expert in experts:
