@@ -51,10 +51,27 @@ class ClipTensors:
     """(M,) latent indices of the memory, None for no memory."""
     null_context: Tensor | None = None
     """(L, text_dim) text states of the negative prompt; needed with guidance only."""
+    origin: tuple[int, int] = (0, 0)
+    """Latent row and column of the top left corner in the whole picture."""
 
     @property
     def memory_frames(self) -> int:
         return 0 if self.memory is None else self.memory.shape[2]
+
+    def crop(self, rows: slice, columns: slice) -> ClipTensors:
+        """The part of the picture in these latent rows and columns, of which `start` and `stop` are given."""
+
+        def cut(x: Tensor) -> Tensor:
+            return x[..., rows, columns]
+
+        return replace(
+            self,
+            noise=cut(self.noise),
+            clean=cut(self.clean),
+            plucker=cut(self.plucker),
+            memory=None if self.memory is None else cut(self.memory),
+            origin=(self.origin[0] + rows.start, self.origin[1] + columns.start),
+        )
 
     def null(self) -> ClipTensors:
         """The branch that guidance leads away from: the negative prompt, neutral actions and no memory.
@@ -169,4 +186,5 @@ def _prepare(expert: WorldTransformer, clip: ClipTensors) -> Conditioning:
         memory_keyboard=torch.full_like(clip.keyboard[:, :1], NEUTRAL_KEYBOARD).expand(-1, frames, -1),
         memory_mouse=torch.full_like(clip.mouse[:, :1], NEUTRAL_MOUSE).expand(-1, frames, -1),
         memory_latent_idx=clip.memory_latent_idx,
+        origin=clip.origin,
     )

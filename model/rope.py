@@ -46,10 +46,17 @@ def head_thetas(num_heads: int, sigma: float, device: torch.device) -> Tensor:
     return BASE_THETA * (1 + sigma * spread)
 
 
-def video_rope(frame_positions: Tensor, *, grid: tuple[int, int], head_dim: int, thetas: Tensor) -> Rope:
+def video_rope(
+    frame_positions: Tensor,
+    *,
+    grid: tuple[int, int],
+    head_dim: int,
+    thetas: Tensor,
+    origin: tuple[int, int] = (0, 0),
+) -> Rope:
     """Turns of the tokens in the order (frame, row, column).
 
-    `frame_positions` (B or 1, F) are latent indices in the whole video; rows and columns count from 0.
+    `frame_positions` (B or 1, F) are latent indices in the whole video; rows and columns count from `origin`.
     `thetas` (heads or 1,) comes from `head_thetas`.
     """
     rows, columns = grid
@@ -57,8 +64,8 @@ def video_rope(frame_positions: Tensor, *, grid: tuple[int, int], head_dim: int,
     device = frame_positions.device
     pairs = axis_pairs(head_dim)
     by_frame = _angles(frame_positions, pairs[0], thetas)[:, :, None, None]
-    by_row = _angles(torch.arange(rows, device=device), pairs[1], thetas)[None, None, :, None]
-    by_column = _angles(torch.arange(columns, device=device), pairs[2], thetas)[None, None, None]
+    by_row = _angles(torch.arange(rows, device=device) + origin[0], pairs[1], thetas)[None, None, :, None]
+    by_column = _angles(torch.arange(columns, device=device) + origin[1], pairs[2], thetas)[None, None, None]
     size = (batch, frames, rows, columns, thetas.shape[0])
 
     def table(turn: Tensor, then: Tensor, last: Tensor) -> Tensor:

@@ -70,6 +70,7 @@ class WorldTransformer(nn.Module):
         memory_keyboard: Tensor | None = None,
         memory_mouse: Tensor | None = None,
         memory_latent_idx: Tensor | None = None,
+        origin: tuple[int, int] = (0, 0),
         camera_cache: bool = True,
     ) -> Conditioning:
         """The conditioning of all solver steps of a clip. Inputs are moved to the model's device and dtype.
@@ -81,6 +82,7 @@ class WorldTransformer(nn.Module):
             models with actions only.
         memory_keyboard, memory_mouse: (B, M, 6) and (B, M, 2).
         memory_latent_idx: (M,) or (B, M) latent indices of the memory frames; None where there are none.
+        origin: latent row and column at which the camera map starts, where it is a part of a larger picture's.
         camera_cache: keep every block's camera scale and shift (2·N·D numbers a block) instead of computing them in
             every step.
 
@@ -109,12 +111,14 @@ class WorldTransformer(nn.Module):
         camera = self.embed_camera(plucker)
         blocks = (block.prepare(text, camera, windows, camera_cache=camera_cache) for block in self._blocks())
         config = self.config
-        grid = (plucker.shape[3] // config.patch_size[1], plucker.shape[4] // config.patch_size[2])
+        patch = config.patch_size[1:]
+        grid = (plucker.shape[3] // patch[0], plucker.shape[4] // patch[1])
+        corner = (origin[0] // patch[0], origin[1] // patch[1])
         thetas = head_thetas(config.num_heads, config.sigma_theta, self.device)
         return Conditioning(
             frames=frames,
             memory_frames=memory_frames,
-            rope=video_rope(positions, grid=grid, head_dim=config.head_dim, thetas=thetas),
+            rope=video_rope(positions, grid=grid, head_dim=config.head_dim, thetas=thetas, origin=corner),
             camera=None if camera_cache else camera,
             blocks=tuple(blocks),
         )

@@ -73,6 +73,15 @@ def test_positions_may_differ_between_samples() -> None:
         assert torch.equal(both.sin[index], alone.sin[0])
 
 
+def test_a_part_of_a_picture_has_the_turns_of_the_whole() -> None:
+    thetas = head_thetas(2, 0.8, CPU)
+    frames = torch.tensor([[5, 9]])
+    whole = video_rope(frames, grid=(4, 6), head_dim=16, thetas=thetas)
+    part = video_rope(frames, grid=(3, 2), head_dim=16, thetas=thetas, origin=(1, 4))
+    cut = whole.cos.view(1, 2, 4, 6, 2, 8)[:, :, 1:4, 4:6]
+    assert torch.equal(part.cos.view_as(cut), cut)
+
+
 def test_the_time_rope_turns_the_first_axis_only() -> None:
     rope = time_rope(torch.tensor([0, 3]), axis_dims=(4, 6, 6), theta=256.0)
     x = vector(4, tokens=2)
