@@ -36,6 +36,10 @@ class RolloutParts:
     device: torch.device
     dtype: torch.dtype
     """Of the transformers."""
+    take_part: Callable[[ClipTensors], ClipTensors] = lambda clip: clip
+    """The part of the picture that this process denoises, where several share the work."""
+    join_parts: Callable[[Tensor], Tensor] = lambda latents: latents
+    """The new latents of this part to those of the whole picture, (1, C, N, h, w)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +64,9 @@ class Rollout:
         stages = Stages(device=self.parts.device)
         with stages.measure("prepare"):
             tensors = self._tensors_of(clip)
+            part = self.parts.take_part(tensors)
         new = denoise(
-            tensors,
+            part,
             partial(self._expert_for, clip.viewpoint),
             num_steps=self.sampling.steps,
             shift=self.sampling.shift,
@@ -69,6 +74,7 @@ class Rollout:
             stages=stages,
             on_step=on_step,
         )
+        new = self.parts.join_parts(new)
         latents = torch.cat([tensors.clean.to(new), new], dim=2) if clip.past is None else new
         return RolloutResult(latents=latents[0], timings=stages.seconds)
 
