@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .layout import split_dim
@@ -22,6 +23,27 @@ class Rope:
 
     cos: Tensor
     sin: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AxisRope:
+    """Turns in space and time as a small table: what a token turns by is put together from its three places in it."""
+
+    cos: Tensor
+    """(places, heads or 1, pairs) float32; a place is a frame, a row or a column, and only its axis' pairs count."""
+    sin: Tensor
+    place: Tensor
+    """(B or 1, tokens, 3) int32: a token's places of frame, row and column."""
+    pairs: tuple[int, int, int]
+    """Pairs of a head that turn by frame, row and column, in this order."""
+
+    def turns(self) -> Rope:
+        """Every token's own turns."""
+        return Rope(cos=self._spread(self.cos), sin=self._spread(self.sin))
+
+    def _spread(self, table: Tensor) -> Tensor:
+        parts = zip(torch.split(table, list(self.pairs), dim=-1), self.place.long().unbind(-1), strict=True)
+        return torch.cat([part[place] for part, place in parts], dim=-1)
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:
@@ -46,6 +68,41 @@ def head_thetas(num_heads: int, sigma: float, device: torch.device) -> Tensor:
     return BASE_THETA * (1 + sigma * spread)
 
 
+def axis_rope(
+    frame_positions: Tensor,
+    *,
+    grid: tuple[int, int],
+    head_dim: int,
+    thetas: Tensor,
+    origin: tuple[int, int] = (0, 0),
+) -> AxisRope:
+    """Turns of the tokens in the order (frame, row, column), kept by axis.
+
+    `frame_positions` (B or 1, F) are latent indices in the whole video; rows and columns count from `origin`.
+    `thetas` (heads or 1,) comes from `head_thetas`.
+    """
+    device = frame_positions.device
+    batch, frames = frame_positions.shape
+    rows, columns = (torch.arange(count, device=device) for count in grid)
+    pairs = axis_pairs(head_dim)
+    positions = (frame_positions.flatten(), rows + origin[0], columns + origin[1])
+    angles = [
+        F.pad(_angles(at, pairs[axis], thetas), (sum(pairs[:axis]), sum(pairs[axis + 1 :])))
+        for axis, at in enumerate(positions)
+    ]
+    first_row = batch * frames
+    by_frame = torch.arange(first_row, device=device).view(batch, frames, 1, 1)
+    places = (by_frame, rows[:, None] + first_row, columns + (first_row + grid[0]))
+    size = (batch, frames, *grid)
+    table = torch.cat(angles)
+    return AxisRope(
+        cos=table.cos().float(),
+        sin=table.sin().float(),
+        place=torch.stack([place.expand(size) for place in places], dim=-1).flatten(1, 3).to(torch.int32),
+        pairs=pairs,
+    )
+
+
 def video_rope(
     frame_positions: Tensor,
     *,
@@ -54,28 +111,8 @@ def video_rope(
     thetas: Tensor,
     origin: tuple[int, int] = (0, 0),
 ) -> Rope:
-    """Turns of the tokens in the order (frame, row, column).
-
-    `frame_positions` (B or 1, F) are latent indices in the whole video; rows and columns count from `origin`.
-    `thetas` (heads or 1,) comes from `head_thetas`.
-    """
-    rows, columns = grid
-    batch, frames = frame_positions.shape
-    device = frame_positions.device
-    pairs = axis_pairs(head_dim)
-    by_frame = _angles(frame_positions, pairs[0], thetas)[:, :, None, None]
-    by_row = _angles(torch.arange(rows, device=device) + origin[0], pairs[1], thetas)[None, None, :, None]
-    by_column = _angles(torch.arange(columns, device=device) + origin[1], pairs[2], thetas)[None, None, None]
-    size = (batch, frames, rows, columns, thetas.shape[0])
-
-    def table(turn: Tensor, then: Tensor, last: Tensor) -> Tensor:
-        parts = [part.float().expand(*size, part.shape[-1]) for part in (turn, then, last)]
-        return torch.cat(parts, dim=-1).flatten(1, 3)
-
-    return Rope(
-        cos=table(by_frame.cos(), by_row.cos(), by_column.cos()),
-        sin=table(by_frame.sin(), by_row.sin(), by_column.sin()),
-    )
+    """The turns of `axis_rope`, token by token."""
+    return axis_rope(frame_positions, grid=grid, head_dim=head_dim, thetas=thetas, origin=origin).turns()
 
 
 def time_rope(frame_positions: Tensor, *, axis_dims: tuple[int, ...], theta: float) -> Rope:
