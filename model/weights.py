@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
@@ -35,12 +35,36 @@ def load_parts(preset: Preset, device: torch.device | str) -> RolloutParts:
     device = torch.device(device)
     encoder, text = load_encoder(preset, device), load_text_encoder(preset, device)
     return RolloutParts(
-        expert_for=_experts(preset, device),
+        expert_for=choose_expert(preset, load_experts(preset, device)),
         encode_text=lambda prompt: text.encode([prompt])[0],
         encode_image=encoder.encode,
         device=device,
         dtype=torch_dtype(preset),
     )
+
+
+def expert_names(preset: Preset) -> tuple[str, ...]:
+    """The preset's transformers, by the directories of their weights: one, or those of its mixture."""
+    return (preset.weights.transformer_dir,) if preset.mixture is None else preset.mixture.experts
+
+
+def load_experts(
+    preset: Preset, device: torch.device | str, names: Collection[str] | None = None
+) -> dict[str, WorldTransformer]:
+    """The transformers of these names, or all of them. Raises CheckpointError or ConfigError."""
+    return {
+        name: _load_expert(preset, name, torch.device(device), seed_offset=index)
+        for index, name in enumerate(expert_names(preset))
+        if names is None or name in names
+    }
+
+
+def choose_expert(preset: Preset, experts: Mapping[str, WorldTransformer]) -> Callable[[int, str], WorldTransformer]:
+    """Which of the preset's `experts` runs at a timestep in [0, 1000) for a viewpoint."""
+    if preset.mixture is None:
+        (model,) = experts.values()
+        return lambda timestep, viewpoint: model
+    return ExpertMixture(preset.mixture, experts).expert_for
 
 
 def load_encoder(preset: Preset, device: torch.device | str) -> Encoder:
@@ -74,16 +98,6 @@ def load_text_encoder(preset: Preset, device: torch.device | str) -> TextEncoder
 def torch_dtype(preset: Preset) -> torch.dtype:
     """The preset's dtype."""
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[preset.dtype]
-
-
-def _experts(preset: Preset, device: torch.device) -> Callable[[int, str], WorldTransformer]:
-    if preset.mixture is None:
-        model = _load_expert(preset, preset.weights.transformer_dir, device)
-        return lambda timestep, viewpoint: model
-    experts = {
-        name: _load_expert(preset, name, device, seed_offset=index) for index, name in enumerate(preset.mixture.experts)
-    }
-    return ExpertMixture(preset.mixture, experts).expert_for
 
 
 def _load_expert(preset: Preset, name: str, device: torch.device, *, seed_offset: int = 0) -> WorldTransformer:
