@@ -1,23 +1,59 @@
-"""The real engine and decoder: one device, one process, no group."""
+"""The real engine and decoder: one device, one process, no group.
+
+Both can be waited for, as `Engine` and `Decoder` want it, or only launched: a GPU then works on while the host plans.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from ..model.arrays import to_array, to_tensor
 from ..model.clip import Array, OnStep
 from ..model.load import load_rollout, resolve_device
 from ..model.preset import Preset
 from ..model.rehearsal import still_clips
-from ..model.rollout import video_to_frames
+from ..model.rollout import video_to_pixels
+from ..model.stages import Stages
+from ..model.transfer import HostCopy, to_device
 from ..model.vae import DecoderState
 from ..model.weights import load_decoder
 from .engine import ChunkJob, ChunkResult
 
 LATENTS_DTYPE = torch.bfloat16
 """Of latents between processes and in the store, whatever a model computes in."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LaunchedChunk:
+    """A chunk that the device may still be working on."""
+
+    latents: Tensor
+    """New latents (C, 15 or 10, h, w), bfloat16 on the device, for the stream that they were launched on."""
+    copy: HostCopy
+    stages: Stages
+
+    def wait(self) -> ChunkResult:
+        """The chunk, once it is on the host."""
+        return ChunkResult(latents=to_array(self.copy.wait()), timings=self.stages.seconds)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LaunchedFrames:
+    """Frames of one piece of a stream that the device may still be working on."""
+
+    state: DecoderState
+    """After the piece."""
+    copy: HostCopy
+    stages: Stages
+
+    def wait(self) -> npt.NDArray[np.uint8]:
+        """RGB frames (F, H, W, 3), once they are on the host."""
+        return to_array(self.copy.wait())
 
 
 class RolloutEngine:
@@ -31,12 +67,18 @@ class RolloutEngine:
     def warm_up(self) -> None:
         """Run a first and a later clip of nothing: kernels are chosen, memory is allocated."""
         for clip in still_clips(self._preset):
-            self._rollout.denoise(clip)
+            self._rollout.denoise(clip).stages.wait()
 
     def step(self, job: ChunkJob, *, on_step: OnStep | None = None) -> ChunkResult:
         """See `Engine.step`. Latents are bfloat16."""
+        return self.launch(job, on_step=on_step).wait()
+
+    @torch.inference_mode()
+    def launch(self, job: ChunkJob, *, on_step: OnStep | None = None) -> LaunchedChunk:
+        """As `step`, without waiting for the device unless `on_step` is to be told of steps that are done."""
         result = self._rollout.denoise(job.clip, on_step=on_step)
-        return ChunkResult(latents=to_array(result.latents.to(LATENTS_DTYPE)), timings=result.timings)
+        latents = result.latents.to(LATENTS_DTYPE)
+        return LaunchedChunk(latents=latents, copy=HostCopy(latents), stages=result.stages)
 
 
 class VaeDecoder:
@@ -54,8 +96,18 @@ class VaeDecoder:
         shape = (self._preset.latent_channels, 2, self._preset.latent_height, self._preset.latent_width)
         self.decode(np.zeros(shape, np.float32), None)
 
-    @torch.inference_mode()
     def decode(self, latents: Array, state: DecoderState | None) -> tuple[npt.NDArray[np.uint8], DecoderState]:
         """See `Decoder.decode`. The state stays on the decoder's device."""
-        video, state = self._decoder.decode(to_tensor(latents)[None].to(self._device, torch.float32), state)
-        return video_to_frames(video), state
+        launched = self.launch(to_device(to_tensor(latents), self._device), state)
+        return launched.wait(), launched.state
+
+    @torch.inference_mode()
+    def launch(self, latents: Tensor, state: DecoderState | None) -> LaunchedFrames:
+        """As `decode`, of latents (C, n, h, w) on the decoder's device, on the current stream and without waiting."""
+        stages = Stages(self._device)
+        with stages.measure("decode"):
+            video, state = self._decoder.decode(latents[None].float(), state)
+            pixels = video_to_pixels(video)
+        with stages.measure("copy"):
+            copy = HostCopy(pixels)
+        return LaunchedFrames(state=state, copy=copy, stages=stages)

@@ -11,6 +11,7 @@ import torch
 
 from .clip import FIRST_CLIP_FRAMES, ClipInputs
 from .poses import Float64, clip_motion, extrinsics_of, intrinsics_of, memory_motion
+from .transfer import to_device
 
 PATCH = 16
 """Pixels of the image along one side of a latent."""
@@ -21,7 +22,7 @@ def camera_map(
     clip: ClipInputs, *, grid: tuple[int, int], device: torch.device | str, dtype: torch.dtype
 ) -> torch.Tensor:
     """Map (1, 1536, M+T, h, w) of a clip with M memory frames before its T latents, for a latent `grid` (h, w)."""
-    cameras = torch.from_numpy(clip_cameras(clip)).to(device, torch.float32, non_blocking=True)
+    cameras = to_device(torch.from_numpy(clip_cameras(clip)).float(), torch.device(device))
     return ray_map(cameras, grid=grid, dtype=dtype)
 
 

@@ -6,10 +6,8 @@ frames, F video frames, h×w latent grid. The batch is one world.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +15,8 @@ from torch import Tensor
 from .clip import OnStep
 from .conditioning import Conditioning
 from .sampler import unipc_schedule
+from .stages import Stages
+from .transfer import to_device
 from .transformer import WorldTransformer
 
 ExpertFor = Callable[[int], WorldTransformer]
@@ -91,22 +91,6 @@ class ClipTensors:
         )
 
 
-@dataclass(kw_only=True, slots=True)
-class Stages:
-    """Seconds that each stage took on `device`, which is waited for at the end of each."""
-
-    device: torch.device
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
-
-
 class _Branch:
     """One forward a step, with the conditioning of the expert in use kept from step to step."""
 
@@ -131,7 +115,7 @@ class _Branch:
         tokens = latents.shape[3] // rows * (latents.shape[4] // columns)
         velocity: Tensor = expert(
             torch.cat([clean, latents], dim=2),
-            timesteps=torch.tensor([0.0, float(timestep)], device=latents.device),
+            timesteps=_clean_and_noisy(timestep, latents.device),
             segments=((clip.memory_frames + clean.shape[2]) * tokens, latents.shape[2] * tokens),
             conditioning=self._conditioning,
             memory=clip.memory,
@@ -154,13 +138,13 @@ def denoise(
 
     With guidance g above 1 the velocity is null + g · (conditional - null), from a second forward of `clip.null()`.
     The solver sees the new latents only: it works element by element, so this equals putting the clean ones back after
-    each of its steps.
+    each of its steps. Nothing here waits for a GPU, unless `on_step` is to be told of steps that are done.
     """
     schedule = unipc_schedule(num_steps, shift)
     device = expert_for(schedule.steps[0].timestep).device
-    stages = stages or Stages(device=device)
+    stages = stages or Stages(device)
     branches = [_Branch(clip), _Branch(clip.null())] if guidance > 1 else [_Branch(clip)]
-    state = schedule.start(clip.noise.to(device))
+    state = schedule.start(to_device(clip.noise, device))
     for index, weights in enumerate(schedule.steps):
         with stages.measure("prepare"):
             for branch in branches:
@@ -171,8 +155,16 @@ def denoise(
                 velocity = null[0] + guidance * (velocity - null[0])
             state = schedule.advance(state, velocity)
         if on_step is not None:
+            stages.wait()
             on_step(index + 1, num_steps)
     return state.sample
+
+
+def _clean_and_noisy(timestep: int, device: torch.device) -> Tensor:
+    """Timesteps (2,) of the clean latents and the others, filled on the device: a copy would make the host wait."""
+    timesteps = torch.zeros(2, device=device)
+    timesteps[1:].fill_(timestep)
+    return timesteps
 
 
 def _prepare(expert: WorldTransformer, clip: ClipTensors) -> Conditioning:

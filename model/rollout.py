@@ -13,10 +13,12 @@ from torch import Tensor
 
 from .arrays import to_array, to_tensor
 from .camera import camera_map
-from .clip import ClipInputs, OnStep
-from .denoise import ClipTensors, Stages, denoise
-from .noise import chunk_noise
+from .clip import Array, ClipInputs, OnStep
+from .denoise import ClipTensors, denoise
+from .noise import NoiseAhead
 from .preset import SamplingConfig
+from .stages import Stages
+from .transfer import to_device
 from .transformer import WorldTransformer
 
 PROMPT_CACHE_SIZE = 16
@@ -44,10 +46,16 @@ class RolloutParts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RolloutResult:
-    """New latents (C, 15 or 10, h, w), float32 on the rollout's device, and the seconds that each stage took."""
+    """A clip's outcome, which a GPU may still be working on: on the current stream it can be used at once."""
 
     latents: Tensor
-    timings: dict[str, float]
+    """New latents (C, 15 or 10, h, w), float32 on the rollout's device."""
+    stages: Stages
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds that each stage took; waits until they are done."""
+        return self.stages.seconds
 
 
 class Rollout:
@@ -57,11 +65,15 @@ class Rollout:
         self.sampling = sampling
         self.parts = parts
         self._encode_text = lru_cache(maxsize=PROMPT_CACHE_SIZE)(parts.encode_text)
+        self._noise = NoiseAhead()
 
     @torch.inference_mode()
     def denoise(self, clip: ClipInputs, *, on_step: OnStep | None = None) -> RolloutResult:
-        """The latents that a clip adds to its world: 15 of a first clip, with the image's at the front, else 10."""
-        stages = Stages(device=self.parts.device)
+        """The latents that a clip adds to its world: 15 of a first clip, with the image's at the front, else 10.
+
+        Returns as soon as all is launched, unless `on_step` is to be told of steps that are done.
+        """
+        stages = Stages(self.parts.device)
         with stages.measure("prepare"):
             tensors = self._tensors_of(clip)
             part = self.parts.take_part(tensors)
@@ -76,7 +88,7 @@ class Rollout:
         )
         new = self.parts.join_parts(new)
         latents = torch.cat([tensors.clean.to(new), new], dim=2) if clip.past is None else new
-        return RolloutResult(latents=latents[0], timings=stages.seconds)
+        return RolloutResult(latents=latents[0], stages=stages)
 
     def _expert_for(self, viewpoint: str, timestep: int) -> WorldTransformer:
         return self.parts.expert_for(timestep, viewpoint)
@@ -88,7 +100,7 @@ class Rollout:
         negative_prompt = self.sampling.negative_prompt
         return clip_tensors(
             clip,
-            noise=chunk_noise((1, channels, num_new, *grid), seed=clip.seed, branch=clip.branch, chunk=clip.chunk),
+            noise=self._noise.take((1, channels, num_new, *grid), seed=clip.seed, branch=clip.branch, chunk=clip.chunk),
             clean=clean,
             context=self._encode_text(clip.prompt),
             null_context=self._encode_text(negative_prompt) if self.sampling.guidance > 1 else None,
@@ -99,9 +111,10 @@ class Rollout:
     def _clean_latents(self, clip: ClipInputs) -> Tensor:
         """(1, C, 1 or 4, h, w): the encoded image or the past."""
         if clip.past is not None:
-            return to_tensor(clip.past)[None].float()
+            return to_device(to_tensor(clip.past), self.parts.device)[None].float()
         assert clip.image is not None, "plan_clip puts an image into every first clip"
-        return self.parts.encode_image(image_to_video(clip.image).to(self.parts.device)).float()
+        pixels = to_device(to_tensor(clip.image), self.parts.device)
+        return self.parts.encode_image(pixels_to_video(pixels)).float()
 
 
 def clip_tensors(
@@ -116,29 +129,43 @@ def clip_tensors(
 ) -> ClipTensors:
     """What the network sees of a planned clip, with noise, clean latents and text states given; see ClipTensors.
 
-    The camera map is made on `device`, in `dtype`, on the grid of `clean`.
+    The camera map is made in `dtype`, on the grid of `clean`. What comes from the clip goes to `device`.
     """
-    memory = clip.memory
+    memory, device = clip.memory, torch.device(device)
+
+    def placed(array: Array) -> Tensor:
+        return to_device(to_tensor(array), device)
+
     return ClipTensors(
         noise=noise,
         clean=clean,
         context=context,
         null_context=null_context,
         plucker=camera_map(clip, grid=(clean.shape[3], clean.shape[4]), device=device, dtype=dtype),
-        keyboard=to_tensor(clip.keyboard)[None],
-        mouse=to_tensor(clip.mouse)[None],
+        keyboard=placed(clip.keyboard)[None],
+        mouse=placed(clip.mouse)[None],
         predict_range=clip.predict_range,
-        memory=None if memory is None else to_tensor(memory.latents)[None].float(),
-        memory_latent_idx=None if memory is None else to_tensor(memory.latent_idx),
+        memory=None if memory is None else placed(memory.latents)[None].float(),
+        memory_latent_idx=None if memory is None else placed(memory.latent_idx),
     )
 
 
 def image_to_video(image: npt.NDArray[np.uint8]) -> Tensor:
     """An RGB image (H, W, 3) as a video of one frame, (1, 3, 1, H, W) in [-1, 1]."""
-    return to_tensor(image).permute(2, 0, 1)[None, :, None].float() / 127.5 - 1
+    return pixels_to_video(to_tensor(image))
+
+
+def pixels_to_video(pixels: Tensor) -> Tensor:
+    """RGB pixels (H, W, 3) uint8 as a video of one frame, (1, 3, 1, H, W) in [-1, 1], on their device."""
+    return pixels.permute(2, 0, 1)[None, :, None].float() / 127.5 - 1
 
 
 def video_to_frames(video: Tensor) -> npt.NDArray[np.uint8]:
     """A video (1, 3, F, H, W) in [-1, 1] as RGB frames (F, H, W, 3)."""
+    return to_array(video_to_pixels(video))
+
+
+def video_to_pixels(video: Tensor) -> Tensor:
+    """A video (1, 3, F, H, W) in [-1, 1] as RGB pixels (F, H, W, 3) uint8, on its device."""
     frames = ((video[0].float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
-    return to_array(frames.permute(1, 2, 3, 0))
+    return frames.permute(1, 2, 3, 0).contiguous()
