@@ -1,0 +1,48 @@
+"""What the processes of the tests do. Every job takes its ranks first."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+from worldloom.model.attention import AttentionCore
+from worldloom.parallel.ranks import Ranks
+from worldloom.parallel.ulysses import UlyssesCore
+
+
+def attend(ranks: Ranks, shape: tuple[int, int, int], tokens: tuple[int, ...], frames: int, chunks: int) -> Tensor:
+    """Ulysses attention of this rank's share of random tokens; shape (batch, heads, width)."""
+    batch, heads, width = shape
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn(3, batch, frames * sum(tokens), heads, width, generator=generator)
+    own = qkv.split([frames * count for count in tokens], dim=2)[ranks.rank]
+    core = UlyssesCore(ranks, tokens, heads=heads, inner=AttentionCore(), chunks=chunks)
+    return core(*own.unbind(0))
+
+
+def share_failing(ranks: Ranks, error: Exception) -> str:
+    def fail() -> Tensor:
+        raise error
+
+    try:
+        ranks.share(fail)
+    except type(error) as seen:
+        return str(seen)
+    return "no error"
+
+
+def share_sum(ranks: Ranks) -> tuple[Tensor, int]:
+    """A tensor that the first rank computes, and how often this rank has computed it."""
+    calls = 0
+
+    def compute() -> Tensor:
+        nonlocal calls
+        calls += 1
+        return torch.full((2, 3), 7.0, dtype=torch.bfloat16)
+
+    return ranks.share(compute), calls
+
+
+def pid(ranks: Ranks) -> int:
+    return os.getpid()

@@ -1,0 +1,76 @@
+"""A few processes that meet once and then run whatever the tests give them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from worldloom.parallel.ranks import Ranks, join
+
+MOST = 4
+PATIENCE_S = 60.0
+
+Job = Callable[..., Any]
+
+
+class Processes:
+    """`MOST` processes on the CPU, of which the first n run a job as a group of n ranks."""
+
+    def __init__(self, port: int) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["torch", "torch.distributed", "worldloom.parallel.load"])
+        self._pipes: list[Connection] = []
+        self._processes: list[ForkServerProcess] = []
+        for rank in range(MOST):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, rank, port), daemon=True)
+            process.start()
+            self._pipes.append(ours)
+            self._processes.append(process)
+
+    def run(self, size: int, job: Job, *args: Any) -> list[Any]:
+        """What `job(ranks, *args)` returns on each of `size` ranks; an error of theirs is raised."""
+        for pipe in self._pipes[:size]:
+            pipe.send((size, job, args))
+        results = []
+        for rank, pipe in enumerate(self._pipes[:size]):
+            assert pipe.poll(PATIENCE_S), f"rank {rank} does not answer"
+            results.append(pipe.recv())
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return results
+
+    def stop(self) -> None:
+        for pipe in self._pipes:
+            with suppress(BrokenPipeError):
+                pipe.send(None)
+        for process in self._processes:
+            process.join(10)
+            process.kill()
+
+
+def _serve(pipe: Connection, rank: int, port: int) -> None:
+    torch.set_num_threads(1)
+    with join("cpu", rank=rank, size=MOST, address=f"tcp://127.0.0.1:{port}", timeout_s=PATIENCE_S) as everyone:
+        groups = {size: _subgroup(everyone, range(size)) for size in range(1, MOST + 1)}
+        while (task := pipe.recv()) is not None:
+            size, job, args = task
+            try:
+                result = job(groups[size], *args)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the test shall see it
+                result = error
+            pipe.send(result)
+
+
+def _subgroup(everyone: Ranks, members: Sequence[int]) -> Ranks:
+    group = dist.new_group(list(members))
+    if len(members) == 1:
+        return Ranks.alone("cpu")
+    return Ranks(rank=everyone.rank, size=len(members), device=everyone.device, group=group)
