@@ -7,7 +7,6 @@ puts the model's own mistakes into what it is given (model specification, sectio
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,13 +16,14 @@ from torch import Tensor
 
 from ..model.clip import FIRST_CLIP_LATENTS, NEW_LATENTS
 from .checkpoints import load_weights
-from .clips import LATER_CLIP_LATENTS, Clips, first_clips, later_clips
+from .clips import Clips, first_clips, later_clips
 from .compiling import compile_blocks
 from .error_buffer import ErrorBuffer, ErrorConfig
 from .evaluate import EvaluationConfig, report
-from .latents import LatentSet, encode_episodes
+from .footage import LatentSet
+from .latents import encode_episodes
 from .muon import OptimizerConfig
-from .progress import Budget, Progress, write_metrics
+from .progress import Budget, Progress, StageClock, write_metrics
 from .prompts import VARIANTS, PromptTokens
 from .rendering import RenderConfig
 from .stage import Learner, Workplace, run
@@ -31,8 +31,6 @@ from .vae import running_encoder
 from .world_model import WorldModel, add_noise, shifted, start_weights
 
 STAGE = "base"
-EARLIEST_START = 6
-"""First latent of the earliest later clips trained on: before it there is too little to remember."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +65,8 @@ class BaseRecipe:
     ema: float = 0.998
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     evaluation_steps: int = 8
+    finish_s: float = 30.0
+    """Seconds that the last checkpoint and the measurements take."""
 
 
 class ClipDraw:
@@ -96,9 +96,10 @@ class ClipDraw:
 
     def later(self, batch: int) -> Clips:
         rows = self._below(len(self.data), batch)
-        last = self.data.streams.shape[2] - LATER_CLIP_LATENTS
-        start = EARLIEST_START + self._below(last - EARLIEST_START + 1, batch)
-        clips = later_clips(self.data.episodes, self.data.streams, rows, start, self._variant(batch), latest=last)
+        at = self._below(self.data.memory.shape[1], batch)
+        start = self.data.earliest + at
+        memory = self.data.memory[rows, at]
+        clips = later_clips(self.data.episodes, self.data.streams, rows, start, self._variant(batch), memory)
         return replace(clips, start=clips.start + self._gap(batch))
 
     def _gap(self, batch: int) -> Tensor:
@@ -119,13 +120,12 @@ class ClipDraw:
         return torch.rand(count, generator=self._generator, device=self._generator.device)
 
 
-def train_base(recipe: BaseRecipe, place: Workplace, seconds: float | None = None) -> dict[str, Any]:
+def train_base(recipe: BaseRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
     """Trains, saves `base/weights*`, curves and strips; returns and writes the figures."""
     folder = place.folder(STAGE)
-    begun = time.monotonic()
     prompts = PromptTokens(place.preset.text.text_len)
-    data = training_latents(recipe.render, recipe.first_frames, prompts, place)
-    made = time.monotonic()
+    data = training_latents(recipe.render, recipe.first_frames, prompts, place, clock)
+    data_s = clock.elapsed_s
     model = WorldModel(place.preset)
     start_weights(model, place.generator("start"))
     learner = Learner(model.to(place.device), recipe.optimizer, recipe.ema, place)
@@ -134,8 +134,7 @@ def train_base(recipe: BaseRecipe, place: Workplace, seconds: float | None = Non
     compile_blocks(running.transformer.blocks, place.device)
     draw = ClipDraw(data, recipe.mix, prompts.ids(""), seed=place.seed, rank=place.ranks.rank)
     flow = FlowMatching(recipe.errors, place, data.streams.shape)
-    budget = place.budget(recipe.budget, None if seconds is None else seconds - (made - begun))
-    progress = Progress(STAGE, budget, place.ranks, folder, first_step=first_step)
+    progress = Progress(STAGE, clock.budget(recipe.budget, recipe.finish_s), place.ranks, folder, first_step=first_step)
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
         clips = draw.draw(recipe.batch)
@@ -145,7 +144,7 @@ def train_base(recipe: BaseRecipe, place: Workplace, seconds: float | None = Non
 
     run(progress, step, lambda number: learner.save(folder, number, {}))
     figures: dict[str, Any] = {
-        "data_s": made - begun,
+        "data_s": data_s,
         "episodes": len(data),
         "train_s": progress.elapsed_s,
         "steps": progress.step,
@@ -160,10 +159,10 @@ def train_base(recipe: BaseRecipe, place: Workplace, seconds: float | None = Non
 
 
 def training_latents(
-    render: RenderConfig, first_frames: tuple[int, ...], prompts: PromptTokens, place: Workplace
+    render: RenderConfig, first_frames: tuple[int, ...], prompts: PromptTokens, place: Workplace, clock: StageClock
 ) -> LatentSet:
-    """Fresh episodes as latents of the run's VAE."""
-    return encode_episodes(render, first_frames, running_encoder(place), prompts, place, first_seed=place.seed)
+    """Episodes as latents of the run's VAE."""
+    return encode_episodes(render, first_frames, running_encoder(place), prompts, place, clock)
 
 
 def load_model(place: Workplace, stage: str) -> WorldModel:

@@ -15,15 +15,22 @@ SEPARATOR = "--"
 SMALL = (".json", ".jsonl", ".png")
 
 
+def pack_weights(folder: Path, target: Path) -> list[Path]:
+    """Copies the weights in a stage's folder into `target`; nothing where there are none. Every file appears whole."""
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for path in sorted(folder.glob("weights-*.safetensors")):
+        copy = target / f"{folder.name}{SEPARATOR}{path.name}"
+        temporary = copy.with_name(copy.name + ".tmp")
+        shutil.copyfile(path, temporary)
+        written.append(temporary.replace(copy))
+    return written
+
+
 def pack(out: Path, target: Path, stages: Sequence[str], name: str) -> list[Path]:
     """Copies the weights of these stages' folders and zips all small files of a run into `target`."""
     target.mkdir(parents=True, exist_ok=True)
-    written = []
-    for stage in stages:
-        for path in sorted((out / stage).glob("weights-*.safetensors")):
-            copy = target / f"{stage}{SEPARATOR}{path.name}"
-            shutil.copyfile(path, copy)
-            written.append(copy)
+    written = [path for stage in stages for path in pack_weights(out / stage, target)]
     archive = target / f"{name}.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for path in sorted(out.rglob("*")):

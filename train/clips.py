@@ -7,6 +7,7 @@ latents, h×w latent grid, F video frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,7 +21,7 @@ from ..model.layout import split_dim
 from ..model.poses import extrinsics_of
 from ..model.transformer import WorldTransformer
 from .cameras import clip_motion, memory_motion
-from .retrieval import choose_frames, latent_of, query_frames, with_sink
+from .retrieval import first_frame, query_frames
 
 LATER_CLIP_LATENTS = PAST_LATENTS + NEW_LATENTS
 
@@ -134,18 +135,24 @@ class Episodes:
     def prompt(self, rows: Tensor, variant: Tensor) -> Tensor:
         return self.tokens[rows, variant]
 
-    def retrieve(self, rows: Tensor, start: Tensor, *, latest: int) -> tuple[Tensor, Tensor]:
-        """Memory of later clips that start at latent `start` (B,), at most `latest`: query frames (B, M), and the
-        latents (B, M) of the chosen frames, the sink included."""
-        first = first_frame(start)
-        queries = query_frames(first + LATER_CLIP_FRAMES)
-        chosen = choose_frames(self.extrinsics[rows], queries, first, last=4 * (latest - 1) + 1)
-        return queries, latent_of(with_sink(chosen))
+    def to(self, device: torch.device) -> Episodes:
+        """The same episodes on another device."""
+        return Episodes(
+            extrinsics=self.extrinsics.to(device),
+            keyboard=self.keyboard.to(device),
+            mouse=self.mouse.to(device),
+            tokens=self.tokens.to(device),
+        )
 
 
-def first_frame(start: Tensor) -> Tensor:
-    """Video frame at which latent `start` begins, 1 or more."""
-    return 4 * (start - 1) + 1
+def join_episodes(parts: Sequence[Episodes]) -> Episodes:
+    """All parts' episodes, which are of one length."""
+    return Episodes(
+        extrinsics=torch.cat([part.extrinsics for part in parts]),
+        keyboard=torch.cat([part.keyboard for part in parts]),
+        mouse=torch.cat([part.mouse for part in parts]),
+        tokens=torch.cat([part.tokens for part in parts]),
+    )
 
 
 def extrinsics_from(poses: Tensor) -> Tensor:
@@ -172,9 +179,10 @@ def first_clips(episodes: Episodes, latents: Tensor, rows: Tensor, frame: Tensor
 
 
 def later_clips(
-    episodes: Episodes, latents: Tensor, rows: Tensor, start: Tensor, variant: Tensor, *, latest: int
+    episodes: Episodes, latents: Tensor, rows: Tensor, start: Tensor, variant: Tensor, memory_idx: Tensor
 ) -> Clips:
-    """Later clips that start at latent `start` (B,), 1 … `latest`, of the episodes' streams `latents` (N, C, L, h, w).
+    """Later clips that start at latent `start` (B,) of the episodes' streams `latents` (N, C, L, h, w), with the
+    memory latents (B, M) that `retrieval` chose.
 
     The clip's latents that lie behind the end of the streams are zeros: a rollout has yet to make them.
     """
@@ -182,7 +190,7 @@ def later_clips(
     # Indexing puts the gathered dimension before the channels.
     span = start[:, None] + torch.arange(LATER_CLIP_LATENTS, device=rows.device)
     own = latents[at, :, span.clamp(max=latents.shape[2] - 1)] * (span < latents.shape[2])[:, :, None, None, None]
-    queries, memory_idx = episodes.retrieve(rows, start, latest=latest)
+    queries = query_frames(start)
     keyboard, mouse = episodes.actions(rows, first_frame(start), LATER_CLIP_FRAMES)
     memory_cameras = memory_motion(episodes.extrinsics[at, queries], episodes.extrinsics[at, 4 * memory_idx])
     own_cameras = clip_motion(episodes.latent_cameras(rows, 4 * start, LATER_CLIP_LATENTS))

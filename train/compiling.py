@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -38,6 +39,17 @@ def quicken_vae(network: nn.Module, device: torch.device) -> None:
         torch._dynamo.config.cache_size_limit = MOST_SHAPES
         channels_last(network)
         fuse_norms(network, compiled=True)
+
+
+@contextmanager
+def untuned() -> Iterator[None]:
+    """Convolutions take the kernel that is likely good instead of trying all: for shapes that come a few times only."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def load_kernels(folder: Path) -> None:

@@ -9,7 +9,6 @@ out, with memory from its own past (model specification, section 9).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,14 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model.sampler import TIMESTEPS, unipc_schedule
+from ..model.sampler import TIMESTEPS, StepWeights, unipc_schedule
 from .base import ClipDraw, ClipMix, load_model, training_latents
 from .clips import Clips
 from .compiling import compile_blocks
 from .evaluate import EvaluationConfig, report
-from .latents import LatentSet, Starts, encode_starts
+from .footage import LatentSet, Starts
+from .latents import encode_starts
 from .muon import OptimizerConfig
-from .progress import Budget, Progress, learning_rate, write_metrics
+from .progress import Budget, Progress, StageClock, learning_rate, write_metrics
 from .prompts import VARIANTS, PromptTokens
 from .rendering import RenderConfig
 from .selfplay import Solver, frames_needed, roll, segment_clips
@@ -60,6 +60,8 @@ class DistillRecipe:
     rollout_episodes: int = 2000
     """Worlds to roll out in; only their first frames are rendered."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    finish_s: float = 30.0
+    """Seconds that the last checkpoint and the measurements take."""
 
 
 class Distillation:
@@ -106,17 +108,21 @@ class Distillation:
     def make(self, clips: Clips, *, evaluations: int) -> Tensor:
         """The student's clean clip (B, C, N, h, w) at its n-th evaluation, with a gradient through that one only."""
         student, _ = self.running
+        *before, last = self.schedule.steps[:evaluations]
         state = self.schedule.start(self._noise(clips))
-        conditioning = student.prepare(clips)
-        for number, weights in enumerate(self.schedule.steps[:evaluations]):
-            is_last = number == evaluations - 1
-            sigma = torch.full_like(clips.start, weights.timestep, dtype=torch.float32) / TIMESTEPS
-            with torch.set_grad_enabled(is_last and torch.is_grad_enabled()):
-                velocity = student.velocity(clips, conditioning, state.sample, sigma)
-            if is_last:
-                return state.sample - weights.sigma * velocity
-            state = self.schedule.advance(state, velocity)
-        raise ValueError(f"{evaluations} evaluations: the student needs at least one")
+        with torch.no_grad():
+            conditioning = student.prepare(clips)
+            for weights in before:
+                velocity = student.velocity(clips, conditioning, state.sample, self._level(clips, weights))
+                state = self.schedule.advance(state, velocity)
+        # Prepared anew: this time text and camera layers get their gradient too.
+        velocity = student(clips, state.sample, self._level(clips, last))
+        clean: Tensor = state.sample - last.sigma * velocity
+        return clean
+
+    def _level(self, clips: Clips, weights: StepWeights) -> Tensor:
+        """(B,) the noise level of a step of the sampler."""
+        return torch.full_like(clips.start, weights.timestep, dtype=torch.float32) / TIMESTEPS
 
     def student_loss(self, clips: Clips) -> Tensor:
         """Its gradient moves the made clips to where the teacher finds them likelier than the critic does."""
@@ -169,21 +175,20 @@ def _clean(model: WorldModel, clips: Clips, noisy: Tensor, sigma: Tensor) -> Ten
     return clean
 
 
-def train_distill(recipe: DistillRecipe, place: Workplace, seconds: float | None = None) -> dict[str, Any]:
+def train_distill(recipe: DistillRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
     """Distils the run's base model; saves `distill/weights*`, curves and strips; returns and writes the figures."""
     folder = place.folder(STAGE)
-    begun = time.monotonic()
     prompts = PromptTokens(place.preset.text.text_len)
-    data = training_latents(recipe.render, (0,), prompts, place)
+    data = training_latents(recipe.render, (0,), prompts, place, clock)
     walk = replace(recipe.render, clips=recipe.rollout_episodes, frames=frames_needed(recipe.max_segments))
     starts = encode_starts(walk, running_encoder(place), prompts, place)
-    made = time.monotonic()
+    data_s = clock.elapsed_s
     both = Distillation(recipe, place, data, starts, prompts.ids(""))
     first_step = both.student.resume(folder)
     both.critic.resume(place.folder("distill-critic"))
     for model in (*both.running, both.teacher):
         compile_blocks(model.transformer.blocks, place.device)
-    budget = place.budget(recipe.budget, None if seconds is None else seconds - (made - begun))
+    budget = clock.budget(recipe.budget, recipe.finish_s)
     progress = Progress(STAGE, budget, place.ranks, folder, every=10, first_step=first_step)
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
@@ -206,7 +211,7 @@ def train_distill(recipe: DistillRecipe, place: Workplace, seconds: float | None
     run(progress, step, save)
     average: Any = both.student.ema.network
     figures: dict[str, Any] = {
-        "data_s": made - begun,
+        "data_s": data_s,
         "episodes": len(data),
         "train_s": progress.elapsed_s,
         "steps": progress.step,

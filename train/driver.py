@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from .base import train_base
 from .distill import train_distill
 from .export import export
 from .mixture import train_mixture
-from .progress import Budget, write_metrics
+from .progress import Budget, StageClock, write_metrics
 from .prune import folder_name, train_prune
 from .recipe import Recipe
 from .speed import measure_speed
@@ -29,21 +28,21 @@ FOREVER_S = 1e9
 
 
 def run_stage(stage: str, recipe: Recipe, place: Workplace, seconds: float | None = None) -> Figures:
-    """One stage; `seconds` is for all of it, rendering included, evaluation at the end not. Raises ConfigError."""
+    """One stage; `seconds` is for all of it, from rendering to the last figure. Raises ConfigError."""
+    clock = StageClock(seconds)
     runs: dict[str, Callable[[], Figures]] = {
-        "vae": lambda: train_vae(recipe.vae, place, seconds),
-        "prune": lambda: train_prune(recipe.prune, place, seconds),
-        "base": lambda: train_base(recipe.base, place, seconds),
-        "distill": lambda: train_distill(recipe.distill, place, seconds),
-        "mixture": lambda: train_mixture(recipe.mixture, place, seconds),
+        "vae": lambda: train_vae(recipe.vae, place, clock),
+        "prune": lambda: train_prune(recipe.prune, place, clock),
+        "base": lambda: train_base(recipe.base, place, clock),
+        "distill": lambda: train_distill(recipe.distill, place, clock),
+        "mixture": lambda: train_mixture(recipe.mixture, place, clock),
         "speed": lambda: measure_speed(recipe, place),
         "export": lambda: dict(export(recipe.export, recipe.mixture, place, place.out / "export")),
     }
     if stage not in runs:
         raise ConfigError(f"there is no stage {stage!r}", hint=f"choose from {', '.join(STAGES)}")
-    started = time.monotonic()
     figures = runs[stage]()
-    figures["total_s"] = time.monotonic() - started
+    figures["total_s"] = clock.elapsed_s
     if place.device.type == "cuda":
         figures["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
         torch.cuda.reset_peak_memory_stats()

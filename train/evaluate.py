@@ -21,10 +21,10 @@ from .data.render import render
 from .data.worlds import HELD_OUT_FROM, Worlds, sample_worlds
 from .evaluation.metrics import psnr, ssim
 from .frames import to_signed
-from .latents import encode, episodes_of
+from .latents import encode
 from .pictures import save_strip, to_uint8
 from .prompts import PromptTokens
-from .rendering import held_out_walks
+from .rendering import episodes_of, held_out_walks
 from .selfplay import Solver, frames_needed, roll
 from .stage import Workplace
 from .vae import load_autoencoder

@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor
 
-from ..model.clip import FIRST_CLIP_FRAMES
+from ..model.clip import FIRST_CLIP_FRAMES, FIRST_CLIP_LATENTS
 from ..model.vae import Encoder
-from .clips import Episodes, extrinsics_from
-from .data.paths import Episodes as Walks
-from .data.worlds import Worlds
+from .autoencoder import WHOLE
+from .clips import LATER_CLIP_LATENTS, join_episodes
+from .footage import Footage, LatentSet, Starts, join_latents
 from .frames import to_signed
+from .progress import StageClock
 from .prompts import PromptTokens
-from .rendering import RenderConfig, render_frames, walks
+from .rendering import RenderConfig, episodes_of, film, is_over, render_frames, walks
+from .retrieval import memory_table
 from .stage import Workplace
 
 STARTS_SEED = 50_000
 """Worlds of rollouts have seeds this far from those of episodes."""
-ENCODED_AT_ONCE = 16
-"""Streams that the encoder takes together."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LatentSet:
-    """N episodes with the latents of their whole streams, and of first clips that start within them."""
-
-    episodes: Episodes
-    streams: Tensor
-    """(N, C, L, h, w)."""
-    firsts: Tensor
-    """(N, K, C, 15, h, w)."""
-    first_frames: tuple[int, ...]
-    """K frame numbers at which the first clips start."""
-
-    def __len__(self) -> int:
-        return len(self.episodes)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Starts:
-    """Where rollouts begin: episodes of which nothing but the first frame was rendered."""
-
-    episodes: Episodes
-    images: Tensor
-    """(N, C, 1, h, w) latents of the first frames."""
+EARLIEST_START = 6
+"""First latent of the earliest later clips trained on: before it there is too little to remember."""
+ENCODED_AT_ONCE = 8
+"""Streams that the encoder takes together on a GPU; on a CPU it takes one."""
 
 
 @torch.no_grad()
@@ -57,7 +36,7 @@ def encode_starts(config: RenderConfig, encoder: Encoder, prompts: PromptTokens,
         frames = render_frames(worlds, walk.poses[:, :1], place, config.supersample)
         images.append(encode(encoder, frames))
         episodes.append(episodes_of(worlds, walk, prompts))
-    return Starts(episodes=_joined_episodes(episodes), images=torch.cat(images))
+    return Starts(episodes=join_episodes(episodes), images=torch.cat(images))
 
 
 @torch.no_grad()
@@ -67,48 +46,50 @@ def encode_episodes(
     encoder: Encoder,
     prompts: PromptTokens,
     place: Workplace,
-    *,
-    first_seed: int,
+    clock: StageClock,
 ) -> LatentSet:
-    """Renders and encodes episodes for `config.seconds`, or `config.clips` of them; at least one batch."""
-    deadline = time.monotonic() + config.seconds
+    """The run's episodes as latents, for `config.seconds`, or `config.clips` of them; at least one batch.
+
+    What an earlier stage of this process encoded is taken as it is; what one rendered is encoded first; the rest is
+    rendered, encoded and not kept.
+    """
+    kept = place.shelf.latents
+    if kept is not None and set(first_frames) <= set(kept.first_frames):
+        return kept
+    deadline = clock.time_for(config.seconds)
     parts: list[LatentSet] = []
-    for worlds, walk in walks(config, place, first_seed=first_seed):
-        parts.append(encode_batch(worlds, walk, first_frames, encoder, prompts, place, config.supersample))
-        if place.device.type == "cuda":
-            torch.cuda.synchronize(place.device)
-        if time.monotonic() > deadline:
+    for batch in _batches(config, prompts, place):
+        parts.append(encode_batch(batch, first_frames, encoder))
+        if is_over(deadline, place.device):
             break
-    return _joined(parts)
+    place.shelf.latents = join_latents(parts)
+    return place.shelf.latents
 
 
-def encode_batch(
-    worlds: Worlds,
-    walk: Walks,
-    first_frames: tuple[int, ...],
-    encoder: Encoder,
-    prompts: PromptTokens,
-    place: Workplace,
-    supersample: int = 2,
-) -> LatentSet:
-    """Renders and encodes one episode in each of the worlds."""
-    frames = render_frames(worlds, walk.poses, place, supersample)
-    firsts = [encode(encoder, frames[:, at : at + FIRST_CLIP_FRAMES]) for at in first_frames]
+def _batches(config: RenderConfig, prompts: PromptTokens, place: Workplace) -> Iterator[Footage]:
+    kept = place.shelf.footage
+    if kept is None or kept.frames.shape[1] != config.frames:
+        return film(config, place, prompts, first_seed=place.seed)
+    fresh = film(config, place, prompts, first_seed=place.seed, skip=len(kept))
+    return chain(kept.batches(config.worlds_at_once), fresh)
+
+
+def encode_batch(batch: Footage, first_frames: tuple[int, ...], encoder: Encoder) -> LatentSet:
+    """Streams, first clips and memory of rendered episodes."""
+    streams = encode(encoder, batch.frames)
+    firsts = [
+        # The encoder is causal: the clip that starts with the stream is its beginning.
+        streams[:, :, :FIRST_CLIP_LATENTS] if at == 0 else encode(encoder, batch.frames[:, at : at + FIRST_CLIP_FRAMES])
+        for at in first_frames
+    ]
+    latest = streams.shape[2] - LATER_CLIP_LATENTS
     return LatentSet(
-        episodes=episodes_of(worlds, walk, prompts),
-        streams=encode(encoder, frames),
+        episodes=batch.episodes,
+        streams=streams,
         firsts=torch.stack(firsts, dim=1),
         first_frames=first_frames,
-    )
-
-
-def episodes_of(worlds: Worlds, walk: Walks, prompts: PromptTokens) -> Episodes:
-    """Poses, actions and prompts of walks as the conditioning of clips needs them."""
-    return Episodes(
-        extrinsics=extrinsics_from(walk.model_poses),
-        keyboard=walk.keyboard,
-        mouse=walk.mouse,
-        tokens=prompts.of(worlds.attributes).to(walk.keyboard.device),
+        memory=memory_table(batch.episodes.extrinsics, EARLIEST_START, latest),
+        earliest=EARLIEST_START,
     )
 
 
@@ -116,23 +97,7 @@ def episodes_of(worlds: Worlds, walk: Walks, prompts: PromptTokens) -> Episodes:
 def encode(encoder: Encoder, frames: Tensor) -> Tensor:
     """Normalised latents (B, C, n, h, w), bf16 on GPUs, of uint8 frames (B, 4n - 3, H, W, 3), each its own stream."""
     dtype = next(encoder.parameters()).dtype
-    parts = [encoder.encode(to_signed(part, dtype), piece_latents=8) for part in torch.split(frames, ENCODED_AT_ONCE)]
+    at_once = ENCODED_AT_ONCE if frames.is_cuda else 1
+    # A stream in one go: every shape that convolutions meet is tried with several kernels first, which takes seconds.
+    parts = [encoder.encode(to_signed(part, dtype), piece_latents=WHOLE) for part in torch.split(frames, at_once)]
     return torch.cat(parts).to(dtype)
-
-
-def _joined(parts: list[LatentSet]) -> LatentSet:
-    return LatentSet(
-        episodes=_joined_episodes([part.episodes for part in parts]),
-        streams=torch.cat([part.streams for part in parts]),
-        firsts=torch.cat([part.firsts for part in parts]),
-        first_frames=parts[0].first_frames,
-    )
-
-
-def _joined_episodes(parts: list[Episodes]) -> Episodes:
-    return Episodes(
-        extrinsics=torch.cat([part.extrinsics for part in parts]),
-        keyboard=torch.cat([part.keyboard for part in parts]),
-        mouse=torch.cat([part.mouse for part in parts]),
-        tokens=torch.cat([part.tokens for part in parts]),
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +12,9 @@ from ..model.mixture import HIGH_NOISE, LOW_NOISE
 from .base import ClipDraw, ClipMix, FlowMatching, load_model, training_latents
 from .compiling import compile_blocks
 from .error_buffer import ErrorConfig
-from .latents import LatentSet
+from .footage import LatentSet
 from .muon import OptimizerConfig
-from .progress import Budget, Progress, write_metrics
+from .progress import Budget, Progress, StageClock, write_metrics
 from .prompts import PromptTokens
 from .rendering import RenderConfig
 from .stage import Learner, Workplace, run
@@ -37,6 +36,8 @@ class MixtureRecipe:
     mix: ClipMix = field(default_factory=ClipMix)
     errors: ErrorConfig = field(default_factory=ErrorConfig)
     ema: float = 0.995
+    finish_s: float = 5.0
+    """Seconds that the checkpoint of each expert takes."""
 
     @property
     def experts(self) -> dict[str, tuple[float, float]]:
@@ -44,15 +45,13 @@ class MixtureRecipe:
         return {HIGH_NOISE["first_person"]: (self.boundary, 1.0), LOW_NOISE: (0.0, self.boundary)}
 
 
-def train_mixture(recipe: MixtureRecipe, place: Workplace, seconds: float | None = None) -> dict[str, Any]:
-    """Trains both experts, sharing `seconds`; saves `high_noise_first_person/weights*` and `low_noise/weights*`."""
-    begun = time.monotonic()
+def train_mixture(recipe: MixtureRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
+    """Trains both experts, sharing the time; saves `high_noise_first_person/weights*` and `low_noise/weights*`."""
     prompts = PromptTokens(place.preset.text.text_len)
-    data = training_latents(recipe.render, recipe.first_frames, prompts, place)
-    left = None if seconds is None else (seconds - (time.monotonic() - begun)) / len(recipe.experts)
-    budget = place.budget(recipe.budget, left)
-    figures: dict[str, Any] = {"episodes": len(data)}
-    for name, levels in recipe.experts.items():
+    data = training_latents(recipe.render, recipe.first_frames, prompts, place, clock)
+    figures: dict[str, Any] = {"data_s": clock.elapsed_s, "episodes": len(data)}
+    for left, (name, levels) in zip(range(len(recipe.experts), 0, -1), recipe.experts.items(), strict=True):
+        budget = clock.budget(recipe.budget, left * recipe.finish_s, parts=left)
         figures |= _train_expert(name, levels, recipe, place, data, prompts.ids(""), budget)
     if place.ranks.is_first:
         write_metrics(place.out / "mixture.json", figures)

@@ -32,6 +32,8 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
+    again: float = 0.5
+    """Share of the peak steps in runs that go on from earlier weights."""
 
 
 def orthogonalize(stack: Tensor) -> Tensor:

@@ -28,6 +28,35 @@ class Budget:
     steps: int
 
 
+class StageClock:
+    """The wall-clock time of one stage, from its first line to its last."""
+
+    def __init__(self, seconds: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`seconds` for the whole stage; None where the parts of it have their own bounds."""
+        self._clock = clock
+        self._start = clock()
+        self._seconds = seconds
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._clock() - self._start
+
+    @property
+    def left_s(self) -> float:
+        """What is left of the stage; infinite where it has no bound."""
+        return math.inf if self._seconds is None else self._seconds - self.elapsed_s
+
+    def time_for(self, seconds: float) -> float:
+        """The moment at which preparations end that may take `seconds`, but no more than a third of what is left."""
+        return self._clock() + min(seconds, self.left_s / 3.0)
+
+    def budget(self, budget: Budget, finish_s: float, *, parts: int = 1) -> Budget:
+        """For training, in the place of a budget's seconds: a share of what is left, less what finishing takes."""
+        if self._seconds is None:
+            return budget
+        return Budget(seconds=(self.left_s - finish_s) / parts, steps=budget.steps)
+
+
 SYNC_EVERY = 4
 """Steps after which the host waits for the device."""
 TELL_EVERY_S = 30.0

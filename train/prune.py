@@ -6,7 +6,6 @@ the same frames and the true ones, from the same latents.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,13 +17,13 @@ from ..model.vae import Decoder
 from .autoencoder import WHOLE
 from .autoencoder import start_weights as start_autoencoder
 from .checkpoints import load_weights
-from .compiling import quicken_vae
+from .compiling import quicken_vae, untuned
 from .evaluation.metrics import psnr
 from .frames import CropConfig, FramePool, draw_pixels, to_signed
 from .muon import OptimizerConfig
 from .picture_loss import PictureLossConfig, picture_loss
-from .progress import Budget, Progress, write_metrics
-from .rendering import RenderConfig, held_out_clips, render_pool
+from .progress import Budget, Progress, StageClock, write_metrics
+from .rendering import RenderConfig, footage, held_out_clips
 from .stage import Learner, Workplace, run
 from .vae import load_autoencoder
 
@@ -47,6 +46,8 @@ class PruneRecipe:
     ema: float = 0.995
     held_out_clips: int = 8
     held_out_frames: int = 133
+    finish_s: float = 10.0
+    """Seconds that checkpoint and measurement of each decoder take."""
 
 
 def folder_name(rate: float) -> str:
@@ -54,14 +55,13 @@ def folder_name(rate: float) -> str:
     return f"{STAGE}{round(100 * rate)}"
 
 
-def train_prune(recipe: PruneRecipe, place: Workplace, seconds: float | None = None) -> dict[str, Any]:
-    """Trains all pruned decoders, sharing `seconds` evenly; saves `prune50/weights*` and so on; returns the figures."""
-    begun = time.monotonic()
-    pool = render_pool(recipe.render, place)
-    left = None if seconds is None else (seconds - (time.monotonic() - begun)) / len(recipe.rates)
-    figures: dict[str, Any] = {}
-    for rate in recipe.rates:
-        figures |= _train_one(recipe, place, pool, rate, place.budget(recipe.budget, left))
+def train_prune(recipe: PruneRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
+    """Trains all pruned decoders, sharing the time evenly; saves `prune50/weights*` and so on; returns the figures."""
+    pool = FramePool(footage(recipe.render, place, clock).frames)
+    figures: dict[str, Any] = {"render_s": clock.elapsed_s}
+    for left, rate in zip(range(len(recipe.rates), 0, -1), recipe.rates, strict=True):
+        budget = clock.budget(recipe.budget, left * recipe.finish_s, parts=left)
+        figures |= _train_one(recipe, place, pool, rate, budget)
     if place.ranks.is_first:
         write_metrics(place.out / "prune.json", figures)
     return figures
@@ -95,8 +95,11 @@ def _train_one(recipe: PruneRecipe, place: Workplace, pool: FramePool, rate: flo
         return {"loss": loss, "grad": learner.learn(loss, scale)}
 
     run(progress, step, lambda number: learner.save(folder, number, {}))
-    average: Any = learner.ema.network
-    return {f"psnr_{name}": measure(average, recipe, place), f"steps_{name}": float(progress.step)}
+    figures = {f"steps_{name}": float(progress.step)}
+    if place.ranks.is_first:
+        average: Any = learner.ema.network
+        figures[f"psnr_{name}"] = measure(average, recipe, place)
+    return figures
 
 
 @torch.no_grad()
@@ -105,10 +108,11 @@ def measure(decoder: Decoder, recipe: PruneRecipe, place: Workplace) -> float:
     truth = held_out_clips(recipe.held_out_clips, recipe.held_out_frames, place)
     coder = load_autoencoder(place).coder
     scores = []
-    for clip in truth:
-        video = to_signed(clip[None], torch.float32)
-        made, _ = decoder.decode(coder.encode(video, piece_latents=4), piece_latents=4)
-        scores.append(psnr(draw_pixels(made), draw_pixels(video)).mean())
+    with untuned():
+        for clip in truth:
+            video = to_signed(clip[None], torch.float32)
+            made, _ = decoder.decode(coder.encode(video, piece_latents=4), piece_latents=4)
+            scores.append(psnr(draw_pixels(made), draw_pixels(video)).mean())
     return float(torch.stack(scores).mean())
 
 

@@ -44,7 +44,8 @@ class Ranks:
         """The first rank's number, so that all ranks stop at the same step."""
         if self.size == 1:
             return value
-        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
+        # On the CPU, so that nobody waits for a device.
+        shared = torch.tensor([value], dtype=torch.float64)
         dist.broadcast(shared, src=0)
         return float(shared.item())
 
@@ -71,7 +72,7 @@ def join(device: str) -> Iterator[Ranks]:
     if size == 1:
         yield Ranks(rank=0, size=1, device=place)
         return
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
     try:
         yield Ranks(rank=rank, size=size, device=place)
     finally:

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,11 +13,15 @@ import torch
 from torch import Tensor
 
 from ..model.layout import split_dim
+from .clips import Episodes, extrinsics_from, join_episodes
 from .data.paths import Episodes as Walks
 from .data.paths import sample_episodes
 from .data.render import GPU_PASS, render, render_pass
 from .data.worlds import HELD_OUT_FROM, Worlds, sample_worlds
-from .frames import FramePool
+from .footage import Footage
+from .prefetch import ahead
+from .progress import StageClock
+from .prompts import PromptTokens
 from .stage import Workplace
 
 SEEDS_PER_RANK = 100_000
@@ -42,27 +45,78 @@ class RenderConfig:
     """Processes that draw worlds."""
 
 
-def walks(config: RenderConfig, place: Workplace, *, first_seed: int) -> Iterator[tuple[Worlds, Walks]]:
-    """Batches of fresh worlds and an episode in each, on the device, until `clips` are reached.
+def walks(config: RenderConfig, place: Workplace, *, first_seed: int, skip: int = 0) -> Iterator[tuple[Worlds, Walks]]:
+    """Batches of fresh worlds and an episode in each, until `clips` are reached; the first `skip` worlds are left out.
 
-    The next worlds are drawn while the caller renders these.
+    Worlds are drawn by processes and episodes planned by a thread, on the CPU, while the caller renders what came
+    before. Worlds are handed over on the training device, episodes on the CPU.
     """
     base = first_seed + place.ranks.rank * SEEDS_PER_RANK
     workers = min(config.workers, os.cpu_count() or 1)
-    blocks = [(at, min(at + DRAWN_AT_ONCE, config.clips)) for at in range(0, config.clips, DRAWN_AT_ONCE)]
 
-    def draw(block: tuple[int, int]) -> Worlds:
-        return sample_worlds(range(base + block[0], base + block[1]), workers=workers)
+    def draw() -> Iterator[tuple[int, Worlds]]:
+        for at in range(skip, config.clips, DRAWN_AT_ONCE):
+            seeds = range(base + at, base + min(at + DRAWN_AT_ONCE, config.clips))
+            yield at, sample_worlds(seeds, workers=workers)
 
-    with ThreadPoolExecutor(1) as ahead:
-        pending = ahead.submit(draw, blocks[0])
-        for index, (start, stop) in enumerate(blocks):
-            drawn = pending.result()
-            if index + 1 < len(blocks):
-                pending = ahead.submit(draw, blocks[index + 1])
-            for at in range(0, stop - start, config.worlds_at_once):
-                worlds = drawn.select(range(at, min(at + config.worlds_at_once, stop - start))).to(place.device)
-                yield worlds, sample_episodes(worlds, config.frames, base + start + at)
+    def plan() -> Iterator[tuple[Worlds, Walks]]:
+        for at, drawn in ahead(draw(), 1):
+            for start in range(0, len(drawn), config.worlds_at_once):
+                worlds = drawn.select(range(start, min(start + config.worlds_at_once, len(drawn))))
+                yield worlds, sample_episodes(worlds, config.frames, base + at + start)
+
+    for worlds, walk in ahead(plan()):
+        yield worlds.to(place.device), walk
+
+
+def film(
+    config: RenderConfig, place: Workplace, prompts: PromptTokens, *, first_seed: int, skip: int = 0
+) -> Iterator[Footage]:
+    """Rendered episodes, a batch at a time, until `clips` are reached."""
+    for worlds, walk in walks(config, place, first_seed=first_seed, skip=skip):
+        frames = render_frames(worlds, walk.poses, place, config.supersample)
+        yield Footage(frames=frames, episodes=episodes_of(worlds, walk, prompts))
+
+
+def episodes_of(worlds: Worlds, walk: Walks, prompts: PromptTokens) -> Episodes:
+    """Poses, actions and prompts of walks as the conditioning of clips needs them, on the worlds' device."""
+    return Episodes(
+        extrinsics=extrinsics_from(walk.model_poses),
+        keyboard=walk.keyboard,
+        mouse=walk.mouse,
+        tokens=prompts.of(worlds.attributes),
+    ).to(worlds.device)
+
+
+def footage(config: RenderConfig, place: Workplace, clock: StageClock) -> Footage:
+    """Episodes of `config.frames` frames: those that an earlier stage of this process rendered, or new ones, for
+    `seconds`, or `clips` of them; at least one batch."""
+    kept = place.shelf.footage
+    if kept is not None and kept.frames.shape[1] >= config.frames:
+        return kept
+    deadline = clock.time_for(config.seconds)
+    prompts = PromptTokens(place.preset.text.text_len)
+    video = place.preset.video
+    frames = torch.empty(
+        config.clips, config.frames, video.height, video.width, 3, dtype=torch.uint8, device=place.device
+    )
+    episodes: list[Episodes] = []
+    done = 0
+    for batch in film(config, place, prompts, first_seed=place.seed):
+        frames[done : done + len(batch)] = batch.frames
+        done += len(batch)
+        episodes.append(batch.episodes)
+        if is_over(deadline, place.device):
+            break
+    place.shelf.footage = Footage(frames=frames[:done], episodes=join_episodes(episodes))
+    return place.shelf.footage
+
+
+def is_over(deadline: float, device: torch.device) -> bool:
+    """Whether the device has come past the moment `deadline` of the monotonic clock with all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.monotonic() > deadline
 
 
 @torch.no_grad()
@@ -86,19 +140,6 @@ def render_frames(worlds: Worlds, poses: Tensor, place: Workplace, supersample: 
 @lru_cache(maxsize=1)
 def _compiled_pass() -> Callable[..., Tensor]:
     return torch.compile(render_pass, dynamic=False)
-
-
-def render_pool(config: RenderConfig, place: Workplace) -> FramePool:
-    """Renders clips for `seconds`, or `clips` of them; at least one batch."""
-    deadline = time.monotonic() + config.seconds
-    batches: list[Tensor] = []
-    for worlds, walk in walks(config, place, first_seed=place.seed):
-        batches.append(render_frames(worlds, walk.poses, place, config.supersample))
-        if place.device.type == "cuda":
-            torch.cuda.synchronize(place.device)
-        if time.monotonic() > deadline:
-            break
-    return FramePool(torch.cat(batches))
 
 
 def held_out_clips(count: int, frames: int, place: Workplace) -> Tensor:

@@ -1,7 +1,8 @@
 """The memory rule on batches of clips, on the training device.
 
-The same rule as the memory store's, which picks, for each query pose, the earlier frame whose view overlaps it most.
-Training asks it for thousands of clips a second, so candidates of all clips are counted in a few large products.
+It chooses, bit for bit, what the memory store chooses when the model serves: for each query pose the earlier frame that
+has most of the query's sample points in its own view. The store's NumPy code rules most frames out by a bound; here all
+are counted, in large products, and what a data set's clips need is counted once for the whole set.
 """
 
 from __future__ import annotations
@@ -11,47 +12,58 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..model.clip import QUERY_OFFSETS
-from .cameras import relative_to
+from ..memory.frustum import FAR, IMAGE_HEIGHT, IMAGE_WIDTH, NEAR, POINTS
+from ..model.clip import LATER_CLIP_FRAMES, QUERY_OFFSETS
 
-NEAR, FAR = 0.1, 30.0
-POINTS_PER_AXIS = 10
 SINK_FRAME = 4
 """Takes the last slot, whatever the rule chose for it."""
-EDGE = 1e-5
-"""Metres that float32 may move a point over the image's edge, which itself counts as inside."""
-CHUNK = 2**14
+CHUNK = 2**13
 """Pairs of views counted at a time."""
 
 
-def query_frames(stop: Tensor) -> Tensor:
-    """(B, M) query frames of clips that end before frame `stop` (B,)."""
-    return stop[:, None] - torch.tensor(QUERY_OFFSETS, device=stop.device)
+def first_frame(start: Tensor) -> Tensor:
+    """Video frame at which latent `start` begins, 1 or more."""
+    return 4 * (start - 1) + 1
 
 
-def choose_frames(extrinsics: Tensor, queries: Tensor, candidate_stop: Tensor, *, last: int) -> Tensor:
-    """(B, M) frames from 1 … candidate_stop - 1 whose views overlap the query frames' most, the earliest of equals.
+def query_frames(start: Tensor) -> Tensor:
+    """(…, M) query frames of later clips that start at latents `start` (…,)."""
+    return first_frame(start)[..., None] + LATER_CLIP_FRAMES - torch.tensor(QUERY_OFFSETS, device=start.device)
 
-    `extrinsics` (B, F, 4, 4) are camera-to-world with translations in hundreds of units, `queries` (B, M) and
-    `candidate_stop` (B,) are frame numbers, none of the latter above `last`, which is known without asking the device.
+
+def retrieve(extrinsics: Tensor, start: Tensor, *, latest: int) -> Tensor:
+    """Memory latents (B, M), the sink included, of later clips that start at latents `start` (B,), at most `latest`.
+
+    `extrinsics` (B, F, 4, 4) float64 are camera-to-world, translations in metres.
     """
-    batch, frames = extrinsics.shape[:2]
-    candidates = extrinsics[:, 1:last]
-    rows = torch.arange(batch, device=extrinsics.device)
-    seen_from = extrinsics[rows[:, None], queries]
-    shape = (batch, queries.shape[1], last - 1, 4, 4)
-    views = relative_to(candidates[:, None].expand(shape), seen_from[:, :, None].expand(shape))
-    counts = _visible_points(views.flatten(0, 2).float()).view(shape[:3])
-    numbers = torch.arange(1, last, device=extrinsics.device)
-    allowed = numbers < candidate_stop[:, None, None]
+    last = 4 * (latest - 1) + 1
+    rows = torch.arange(len(extrinsics), device=extrinsics.device)
+    seen_from = extrinsics[rows[:, None], query_frames(start)]
+    counts = visible_points(seen_from, extrinsics[:, 1:last])
+    return latent_of(with_sink(_first_of_most(counts, first_frame(start)[:, None, None])))
+
+
+def memory_table(extrinsics: Tensor, earliest: int, latest: int) -> Tensor:
+    """Memory latents (N, S, M) of later clips that start at latents `earliest` … `latest` of episodes (N, F, 4, 4)."""
+    start = torch.arange(earliest, latest + 1, device=extrinsics.device)
+    # Clips that start two latents apart share all queries but one.
+    queries, which = torch.unique(query_frames(start), return_inverse=True)
+    counts = visible_points(extrinsics[:, queries], extrinsics[:, 1 : 4 * (latest - 1) + 1])
+    return latent_of(with_sink(_first_of_most(counts[:, which], first_frame(start)[:, None, None])))
+
+
+def _first_of_most(counts: Tensor, stop: Tensor) -> Tensor:
+    """(…, M) of frames 1 … stop - 1 the first with the highest count (…, M, frames)."""
+    frames = counts.shape[-1]
+    numbers = torch.arange(1, frames + 1, device=counts.device)
     # argmax may return any of equal entries: an earlier frame's score is higher by less than one point.
-    score = counts * frames - numbers
-    return numbers[torch.where(allowed, score, -(2**31)).argmax(dim=-1)]
+    score = torch.where(numbers < stop, counts * (frames + 1) - numbers, -(2**31))
+    return numbers[score.argmax(dim=-1)]
 
 
 def with_sink(chosen: Tensor) -> Tensor:
-    """The chosen frames (B, M) with the sink frame in the last slot."""
-    return torch.cat([chosen[:, :-1], torch.full_like(chosen[:, -1:], SINK_FRAME)], dim=1)
+    """The chosen frames (…, M) with the sink frame in the last slot."""
+    return torch.cat([chosen[..., :-1], torch.full_like(chosen[..., -1:], SINK_FRAME)], dim=-1)
 
 
 def latent_of(frames: Tensor) -> Tensor:
@@ -59,21 +71,46 @@ def latent_of(frames: Tensor) -> Tensor:
     return torch.div(frames - 1, 4, rounding_mode="floor") + 1
 
 
-def _visible_points(views: Tensor) -> Tensor:
-    """(n,) points of the query frustum inside the candidates' images, for query-to-candidate transforms (n, 4, 4)."""
-    points = _frustum(views.device)
-    counts = []
-    for part in torch.split(views, CHUNK):
-        x, y, z = (part[:, :3, :3] @ points + part[:, :3, 3:]).unbind(1)
-        inside = (z > NEAR) & (z < FAR) & (torch.maximum(x.abs(), y.abs()) <= z + EDGE)
-        counts.append(inside.sum(dim=-1))
-    return torch.cat(counts)
+def visible_points(queries: Tensor, candidates: Tensor) -> Tensor:
+    """(B, Q, N) how many sample points of each query camera (B, Q, 4, 4) each candidate camera (B, N, 4, 4) sees.
+
+    The published rule's float32 arithmetic in its order of operations, see `worldloom.memory.retrieval.count_visible`:
+    a view that is met again stands exactly on the frustum's edges, where rounding decides.
+    """
+    batch, number = queries.shape[:2]
+    points = _rotate(queries[..., :3, :3], _points(queries.device)) + queries[..., :3, 3:].float()
+    axes = candidates[..., :3, :3].mT.float()
+    x, y, z = (axes[..., k] * candidates[..., k, None, 3].float() for k in range(3))
+    offset = (x + y + z)[..., None]
+    at_once = max(1, CHUNK // candidates.shape[1])
+    clip = torch.arange(batch, device=queries.device).repeat_interleave(number)
+    parts = zip(torch.split(points.flatten(0, 1), at_once), torch.split(clip, at_once), strict=True)
+    counts = [_count(part, axes[at], offset[at]) for part, at in parts]
+    return torch.cat(counts).view(batch, number, -1)
+
+
+def _count(points: Tensor, axes: Tensor, offset: Tensor) -> Tensor:
+    """(n, N) points (n, 3, P) in the views of cameras: axes (n, N, 3, 3), their own positions (n, N, 3, 1)."""
+    across, down, depth = (_rotate(axes, points[:, None]) - offset).unbind(-2)
+    ahead = depth.clamp(min=1e-6)
+    visible = (depth > NEAR) & (depth < FAR)
+    for value, size in ((across, IMAGE_WIDTH), (down, IMAGE_HEIGHT)):
+        pixel = value * (size / 2) / ahead + size / 2
+        visible &= (pixel >= 0) & (pixel <= size)
+    return visible.sum(dim=-1)
+
+
+def _rotate(matrices: Tensor, points: Tensor) -> Tensor:
+    """Matrices (…, 3, 3) times float32 points (…, 3, P) with float32 fused multiply-adds, the same on every machine."""
+    # Float64 holds the product of two float32 numbers exactly, so one rounding is left, as in a fused multiply-add.
+    exact, wide = matrices.float().double(), points.double()
+    total = (exact[..., 0, None] * wide[..., None, 0, :]).float()
+    for k in (1, 2):
+        total = (exact[..., k, None] * wide[..., None, k, :] + total).float()
+    return total
 
 
 @lru_cache(maxsize=4)
-def _frustum(device: torch.device) -> Tensor:
-    """(3, 1000) points of a camera that sees 90° both ways: even depths, even positions at each depth."""
-    depth = torch.linspace(NEAR, FAR, POINTS_PER_AXIS)
-    side = torch.linspace(-1.0, 1.0, POINTS_PER_AXIS)
-    z, y, x = torch.meshgrid(depth, side, side, indexing="ij")
-    return torch.stack([x * z, y * z, z]).flatten(1).to(device)
+def _points(device: torch.device) -> Tensor:
+    """(3, 1000) sample points in camera axes."""
+    return torch.from_numpy(POINTS.T.copy()).to(device)

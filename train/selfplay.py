@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..model.clip import FIRST_CLIP_FRAMES, FIRST_CLIP_LATENTS, NEW_FRAMES, NEW_LATENTS
 from .clips import Clips, Episodes, first_clips, later_clips
+from .retrieval import retrieve
 from .world_model import WorldModel, sample
 
 
@@ -43,8 +44,10 @@ def segment_clips(episodes: Episodes, stream: Tensor, index: int, variant: Tenso
     if index == 0:
         padded = F.pad(stream[:, :, :1], (0, 0, 0, 0, 0, FIRST_CLIP_LATENTS - 1))
         return first_clips(episodes, padded, rows, torch.zeros_like(rows), variant)
-    start = NEW_LATENTS * index + 1
-    return later_clips(episodes, stream, rows, torch.full_like(rows, start), variant, latest=start)
+    latest = NEW_LATENTS * index + 1
+    start = torch.full_like(rows, latest)
+    memory_idx = retrieve(episodes.extrinsics, start, latest=latest)
+    return later_clips(episodes, stream, rows, start, variant, memory_idx)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ..model.preset import Preset
+from .bundle import pack_weights
 from .checkpoints import has_weights, load_state, load_weights, save_state, save_weights
 from .ema import Ema
+from .footage import Shelf
 from .muon import Muon, OptimizerConfig
 from .precision import Trainee, training_dtype
-from .progress import Budget, Progress, learning_rate
+from .progress import Progress, learning_rate
 from .ranks import Ranks
 
-SAVE_EVERY_S = 120.0
+SAVE_EVERY_S = 45.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +34,9 @@ class Workplace:
     seed: int
     keep_state: bool = True
     """Whether to write optimizer states, which are several times as large as the weights."""
+    pack: Path | None = None
+    """Folder that gets a copy of every checkpoint's weights as soon as it is written, to be carried away."""
+    shelf: Shelf = field(default_factory=Shelf)
 
     @property
     def device(self) -> torch.device:
@@ -54,10 +59,6 @@ class Workplace:
     def device_generator(self, stage: str) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(self.generator(stage).initial_seed())
 
-    def budget(self, budget: Budget, seconds: float | None) -> Budget:
-        """A stage's budget, with the seconds that the command line gave in their place."""
-        return budget if seconds is None else replace(budget, seconds=seconds)
-
 
 class Learner:
     """A network with its running copy, optimizer and average, and their checkpoint."""
@@ -67,6 +68,7 @@ class Learner:
         self.trainee = Trainee(network, dtype=place.dtype)
         self.optimizer = Muon(((n, p) for n, p in network.named_parameters() if p.requires_grad), config)
         self.ema = Ema(network, ema)
+        self.peak = 1.0
 
     @property
     def network(self) -> nn.Module:
@@ -77,14 +79,18 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         self.trainee.collect_gradients()
         self.place.ranks.average_gradients(self.optimizer.params)
-        norm = self.optimizer.step(scale)
+        norm = self.optimizer.step(scale * self.peak)
         self.optimizer.zero_grad()
         self.trainee.refresh()
         self.ema.update()
         return norm
 
     def resume(self, folder: Path) -> int:
-        """Takes up what an earlier run left in `folder`: the whole state, or the weights alone. Returns its steps."""
+        """Takes up what an earlier run left in `folder`: the whole state, or the weights alone. Returns its steps.
+
+        A run that goes on warms up to a share of the peak rates: they fell to zero, and what was learned must not be
+        lost again.
+        """
         state = load_state(folder, self.place.device)
         if state is not None:
             self.network.load_state_dict(state["network"])
@@ -95,14 +101,19 @@ class Learner:
             weights, _ = load_weights(folder)
             self.network.load_state_dict(weights)
             self.ema.network.load_state_dict(weights)
+        if state is not None or has_weights(folder):
+            self.peak = self.optimizer.config.again
         self.place.ranks.share(self.network.parameters())
         self.trainee.refresh()
         return 0 if state is None else int(state["step"])
 
     def save(self, folder: Path, step: int, meta: Mapping[str, Any]) -> None:
+        """Writes the average's weights and, where the run keeps it, the state; by the first rank."""
         if not self.place.ranks.is_first:
             return
         save_weights(folder, self.ema.network.state_dict(), meta=meta)
+        if self.place.pack is not None:
+            pack_weights(folder, self.place.pack)
         if self.place.keep_state:
             save_state(
                 folder,

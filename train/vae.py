@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,21 +10,22 @@ import torch
 from torch import Tensor
 
 from ..model.vae import Encoder
-from .autoencoder import Autoencoder
+from .autoencoder import WHOLE, Autoencoder
 from .checkpoints import load_weights
-from .compiling import quicken_vae
+from .compiling import quicken_vae, untuned
 from .evaluation.metrics import psnr
 from .frames import CropConfig, FramePool, draw_pixels, to_signed
 from .muon import OptimizerConfig
 from .picture_loss import PictureLossConfig, picture_loss
 from .pictures import save_strip, to_uint8
-from .progress import Budget, Progress, write_metrics
-from .rendering import RenderConfig, held_out_clips, render_pool
+from .progress import Budget, Progress, StageClock, write_metrics
+from .rendering import RenderConfig, footage, held_out_clips
 from .stage import Learner, Workplace, run
 
 STAGE = "vae"
 LONG_STREAM_FRAMES = 133
 LATE_FRAMES = slice(93, 133)
+STATS_FRAMES = 65
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class VAERecipe:
     """How the autoencoder is trained."""
 
     budget: Budget
-    """Of training alone; rendering has its own."""
+    """Of training alone, where the stage as a whole has no bound; rendering has its own."""
     render: RenderConfig
     crops: tuple[CropConfig, ...]
     optimizer: OptimizerConfig
@@ -42,22 +42,25 @@ class VAERecipe:
     ema: float = 0.998
     held_out_clips: int = 8
     held_out_frames: int = LONG_STREAM_FRAMES
-    stats_clips: int = 256
+    stats_clips: int = 48
+    """Clips whose latents are measured at each checkpoint."""
+    finish_s: float = 20.0
+    """Seconds that the last checkpoint and the measurements take."""
 
 
-def train_vae(recipe: VAERecipe, place: Workplace, seconds: float | None = None) -> dict[str, Any]:
+def train_vae(recipe: VAERecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
     """Trains, saves `vae/weights*`, curves and a strip; returns and writes the figures."""
     folder = place.folder(STAGE)
-    begun = time.monotonic()
-    pool = render_pool(recipe.render, place)
-    rendered = time.monotonic()
+    # Latents of another encoder are of no use after this.
+    place.shelf.latents = None
+    pool = FramePool(footage(recipe.render, place, clock).frames)
+    rendered_s = clock.elapsed_s
     learner = Learner(Autoencoder(place.preset.vae).to(place.device), recipe.optimizer, recipe.ema, place)
     first_step = learner.resume(folder)
     network: Any = learner.trainee.running
     average: Any = learner.ema.network
     quicken_vae(network, place.device)
-    budget = place.budget(recipe.budget, None if seconds is None else seconds - (rendered - begun))
-    progress = Progress(STAGE, budget, place.ranks, folder, first_step=first_step)
+    progress = Progress(STAGE, clock.budget(recipe.budget, recipe.finish_s), place.ranks, folder, first_step=first_step)
     generator = place.generator(STAGE)
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
@@ -72,19 +75,21 @@ def train_vae(recipe: VAERecipe, place: Workplace, seconds: float | None = None)
         return {"loss": picture, "kl": divergence, "psnr": quality, "grad": norm}
 
     def save(number: int) -> None:
+        if not place.ranks.is_first:
+            return
         mean, std = latent_stats(average, pool, recipe.stats_clips)
         learner.save(folder, number, {"latents_mean": mean, "latents_std": std})
 
     run(progress, step, save)
     figures: dict[str, Any] = {
-        "render_s": rendered - begun,
+        "render_s": rendered_s,
         "pool_frames": pool.num_frames,
         "train_s": progress.elapsed_s,
         "steps": progress.step,
         "frames_per_s": _speeds(recipe, progress),
-        **measure(average, recipe, place),
     }
     if place.ranks.is_first:
+        figures |= measure(average, recipe, place)
         write_metrics(folder / "vae.json", figures)
     return figures
 
@@ -120,9 +125,11 @@ def load_autoencoder(place: Workplace) -> Autoencoder:
 
 @torch.no_grad()
 def latent_stats(network: Autoencoder, pool: FramePool, clips: int) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each latent channel over the first clips of the pool."""
-    videos = (to_signed(clip[None], torch.float32) for clip in pool.clips[:clips])
-    parts = [network.coder(video, piece_latents=4)[0] for video in videos]
+    """Mean and standard deviation of each latent channel over the first frames of some clips of the pool."""
+    frames = min(STATS_FRAMES, pool.clips.shape[1])
+    videos = (to_signed(clip[None], torch.float32) for clip in pool.clips[:clips, :frames])
+    with untuned():
+        parts = [network.coder(video, piece_latents=WHOLE)[0] for video in videos]
     latents = torch.cat(parts).float().transpose(0, 1).flatten(1)
     return latents.mean(dim=1).tolist(), latents.std(dim=1).clamp(min=1e-4).tolist()
 
@@ -131,15 +138,15 @@ def latent_stats(network: Autoencoder, pool: FramePool, clips: int) -> tuple[lis
 def measure(network: Autoencoder, recipe: VAERecipe, place: Workplace) -> dict[str, float]:
     """PSNR on held-out worlds over whole streams and late in them; draws a strip of truth above reconstruction."""
     truth = held_out_clips(recipe.held_out_clips, recipe.held_out_frames, place)
-    made = torch.cat([network.reconstruct(to_signed(clip[None], torch.float32)) for clip in truth])
+    with untuned():
+        made = torch.cat([network.reconstruct(to_signed(clip[None], torch.float32)) for clip in truth])
     quality = psnr(made.transpose(1, 2), to_signed(truth, torch.float32).transpose(1, 2))
-    if place.ranks.is_first:
-        at = torch.linspace(0, truth.shape[1] - 1, 6).long()
-        rows = [
-            frames
-            for t, m in list(zip(truth, made, strict=True))[:4]
-            for frames in (t[at].cpu().numpy(), to_uint8(m[:, at].transpose(0, 1)))
-        ]
-        save_strip(rows, place.folder(STAGE) / "vae-strip.png")
+    at = torch.linspace(0, truth.shape[1] - 1, 6).long()
+    rows = [
+        frames
+        for t, m in list(zip(truth, made, strict=True))[:4]
+        for frames in (t[at].cpu().numpy(), to_uint8(m[:, at].transpose(0, 1)))
+    ]
+    save_strip(rows, place.folder(STAGE) / "vae-strip.png")
     late = quality[:, LATE_FRAMES] if quality.shape[1] >= LATE_FRAMES.stop else quality[:, -4:]
     return {"psnr": float(quality.mean()), "psnr_late": float(late.mean()), "psnr_first": float(quality[:, 0].mean())}

@@ -9,7 +9,7 @@ import torch
 from worldloom.train.checkpoints import save_weights
 from worldloom.train.clips import Episodes
 from worldloom.train.distill import Distillation, DistillRecipe
-from worldloom.train.latents import Starts
+from worldloom.train.footage import Starts
 from worldloom.train.muon import OptimizerConfig
 from worldloom.train.progress import Budget
 from worldloom.train.rendering import RenderConfig

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from worldloom.model.preset import load_preset
 from worldloom.train.clips import Episodes, extrinsics_from
-from worldloom.train.latents import LatentSet
+from worldloom.train.footage import LatentSet
+from worldloom.train.latents import EARLIEST_START
 from worldloom.train.ranks import Ranks
+from worldloom.train.retrieval import memory_table
 from worldloom.train.stage import Workplace
 
 NULL = torch.tensor([1, 0, 0, 0, 0, 0, 0, 0])
@@ -33,4 +35,11 @@ def two_places() -> LatentSet:
         mouse=torch.zeros(2, FRAMES, 2),
         tokens=tokens,
     )
-    return LatentSet(episodes=episodes, streams=streams, firsts=streams[:, None, :, :15], first_frames=(0,))
+    return LatentSet(
+        episodes=episodes,
+        streams=streams,
+        firsts=streams[:, None, :, :15],
+        first_frames=(0,),
+        memory=memory_table(episodes.extrinsics, EARLIEST_START, LATENTS - 14),
+        earliest=EARLIEST_START,
+    )

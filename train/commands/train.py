@@ -27,6 +27,8 @@ def options(command: Command) -> Command:
             click.option("--quick", is_flag=True, help="A few steps at full size: compiles and times every kernel."),
             click.option("--carried", type=click.Path(path_type=Path, exists=True, file_okay=False),
                          help="Folder of files that --pack wrote elsewhere: go on from their weights."),
+            click.option("--seed", type=int, help="In place of the recipe's: other worlds, paths and noise. Worlds are "
+                         "numbered from it on, so go on with one that is thousands away."),
             click.option("--pack", type=click.Path(path_type=Path), help="Folder for weights and one zip of the rest."),
         )
     ):  # fmt: skip
@@ -79,6 +81,7 @@ def _run(
     quick: bool,
     carried: Path | None,
     pack: Path | None,
+    seed: int | None,
 ) -> None:
     # Imported late, so that `--help` and the processes that draw worlds need no torch.
     import torch
@@ -105,7 +108,12 @@ def _run(
     names = [name for name, _ in stages]
     with join(chosen) as ranks:
         place = Workplace(
-            preset=load_preset(plan.preset), out=out, ranks=ranks, seed=plan.seed, keep_state=not weights_only
+            preset=load_preset(plan.preset),
+            out=out,
+            ranks=ranks,
+            seed=plan.seed if seed is None else seed,
+            keep_state=not weights_only,
+            pack=None if quick else pack,
         )
         try:
             for name, bound in stages:
