@@ -41,8 +41,10 @@ class AttentionBackend(StrEnum):
     """torch's SDPA with its own choice: any device and dtype."""
 
 
+FA3_MODULE = "fa3_fwd_interface"
+
 _MODULES: dict[str, str] = {
-    AttentionBackend.FA3: "fa3_fwd_interface",
+    AttentionBackend.FA3: FA3_MODULE,
     AttentionBackend.FA4: "flash_attn.cute",
     AttentionBackend.FA2: "flash_attn.flash_attn_interface",
 }
@@ -143,6 +145,16 @@ def backend_from_environment() -> AttentionBackend | None:
         raise ConfigError(f"{ENV_BACKEND} is {value!r}", hint=f"set it to one of {names}") from None
 
 
+def is_installed(backend: AttentionBackend) -> bool:
+    """Whether the package of a backend is there; torch's own always are."""
+    return backend not in _MODULES or backend in _INSTALLED
+
+
+def backend_of(device: torch.device, dtype: torch.dtype, head_dim: int) -> AttentionBackend:
+    """What attention runs on there: for reports. Raises ConfigError where the environment forces what cannot run."""
+    return choose_backend(AttentionSite.of(torch.empty(1, 1, 1, head_dim, dtype=dtype, device=device)))
+
+
 def _fits(backend: AttentionBackend, site: AttentionSite) -> bool:
     if backend is AttentionBackend.SDPA:
         return True
@@ -151,14 +163,15 @@ def _fits(backend: AttentionBackend, site: AttentionSite) -> bool:
     generation, width = site.capability[0], site.head_dim
     match backend:
         case AttentionBackend.FA3:
-            fits = generation == 9 and width <= 256
+            # The wheel is built without float16.
+            fits = generation == 9 and width <= 256 and site.dtype == torch.bfloat16
         case AttentionBackend.FA4:
             fits = generation >= 9 and width <= 128
         case AttentionBackend.CUDNN:
             fits = generation >= 9 and width <= 128
         case AttentionBackend.FA2:
             fits = generation >= 8 and width <= 256
-    return fits and (backend not in _MODULES or backend in _INSTALLED)
+    return fits and is_installed(backend)
 
 
 def _torch_attention(q: Tensor, k: Tensor, v: Tensor, *, prefer_cudnn: bool) -> Tensor:
