@@ -137,7 +137,7 @@ def join(
 
 
 @contextmanager
-def join_launched(device: str) -> Iterator[Ranks]:
+def join_launched(device: str, *, timeout_s: float = TIMEOUT_S) -> Iterator[Ranks]:
     """The group of processes that torchrun has started, or this one alone; `device` is 'cpu', 'cuda' or 'auto'.
 
     Raises ConfigError where there are fewer GPUs than ranks.
@@ -153,5 +153,5 @@ def join_launched(device: str) -> Iterator[Ranks]:
             hint="Start as many ranks as there are GPUs, or use device 'cpu'.",
         )
     place = torch.device("cuda", local) if device == "cuda" else torch.device(device)
-    with join(place, rank=int(os.environ.get("RANK", "0")), size=size) as ranks:
+    with join(place, rank=int(os.environ.get("RANK", "0")), size=size, timeout_s=timeout_s) as ranks:
         yield ranks

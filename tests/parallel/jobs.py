@@ -7,6 +7,8 @@ import os
 import torch
 from torch import Tensor
 from worldloom.model.attention import AttentionCore
+from worldloom.model.preset import Preset
+from worldloom.parallel.check import Agreement, check
 from worldloom.parallel.ranks import Ranks
 from worldloom.parallel.ulysses import UlyssesCore
 
@@ -46,3 +48,7 @@ def share_sum(ranks: Ranks) -> tuple[Tensor, int]:
 
 def pid(ranks: Ranks) -> int:
     return os.getpid()
+
+
+def check_preset(ranks: Ranks, preset: Preset, head_chunks: int) -> list[Agreement]:
+    return check(preset, ranks, head_chunks=head_chunks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
@@ -38,14 +38,17 @@ class Processes:
         """What `job(ranks, *args)` returns on each of `size` ranks; an error of theirs is raised."""
         for pipe in self._pipes[:size]:
             pipe.send((size, job, args))
-        results = []
-        for rank, pipe in enumerate(self._pipes[:size]):
-            assert pipe.poll(PATIENCE_S), f"rank {rank} does not answer"
-            results.append(pipe.recv())
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return results
+        results: dict[Connection, Any] = {}
+        while len(results) < size:
+            waiting = [pipe for pipe in self._pipes[:size] if pipe not in results]
+            answered = wait(waiting, PATIENCE_S)
+            assert answered, f"{len(waiting)} of {size} ranks do not answer"
+            for pipe in waiting:
+                if pipe in answered:
+                    results[pipe] = pipe.recv()
+                    if isinstance(results[pipe], BaseException):
+                        raise results[pipe]
+        return [results[pipe] for pipe in self._pipes[:size]]
 
     def stop(self) -> None:
         for pipe in self._pipes:

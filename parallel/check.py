@@ -1,0 +1,167 @@
+"""Proves that several ranks compute what one computes, and the same bits each time.
+
+    python -m torch.distributed.run --nproc-per-node=2 -m worldloom.parallel.check --preset mg3-5b
+
+Runs a first and a later clip of a random world on the first rank alone, then twice on all ranks. Weights are drawn from
+a seed unless --checkpoint names a directory; text states and the image's latent are random, for the encoders are not
+shared out. Prints a table; exits with 1 where a clip does not agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import WorldloomError
+from ..model.clip import ClipInputs
+from ..model.precision import Precision
+from ..model.preset import Preset, load_preset
+from ..model.rehearsal import random_clips
+from ..model.rollout import Rollout, RolloutParts
+from ..model.transformer import WorldTransformer
+from ..model.weights import choose_expert, load_experts, torch_dtype
+from .apply import SequenceSharding, shard_attention, sharded_parts
+from .ranks import Ranks, join_launched
+
+PROMPT_TOKENS = 77
+TIMEOUT_S = 900.0
+ERROR_LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05}
+"""Largest relative error of new latents, by the dtype of the preset: sums are taken in another order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreement:
+    """How one clip on all ranks compares with the same clip on one."""
+
+    clip: str
+    error: float
+    """|together − alone| / |alone|, over the new latents."""
+    limit: float
+    same_bits: bool
+    """Whether two runs, and all ranks, have the same latents."""
+    alone_s: float
+    together_s: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.error <= self.limit and self.same_bits
+
+
+def check(preset: Preset, ranks: Ranks, *, head_chunks: int = 1, seed: int = 0) -> list[Agreement]:
+    """Compares both kinds of clip; the same list on all ranks."""
+    sharding = SequenceSharding.of(preset, ranks)
+    experts = load_experts(preset, ranks.device)
+    clips = random_clips(preset, seed)
+    parts = synthetic_parts(preset, experts, ranks.device)
+    alone = [_timed(Rollout(preset.sampling, parts), clip) for clip in clips] if ranks.is_first else []
+    for model in experts.values():
+        shard_attention(model, sharding, head_chunks=head_chunks)
+    together = Rollout(preset.sampling, sharded_parts(parts, sharding))
+    rounds = [[_timed(together, clip) for clip in clips] for _ in range(2)]
+    rows = []
+    for index, name in enumerate(("first clip", "later clip")):
+        first, again = rounds[0][index], rounds[1][index]
+        same_bits = torch.equal(first[0], again[0]) and _equal_on_all(first[0], ranks)
+        row = None
+        if ranks.is_first:
+            reference, alone_s = alone[index]
+            row = Agreement(
+                clip=name,
+                error=_relative_error(first[0], reference),
+                limit=ERROR_LIMITS[torch_dtype(preset)],
+                same_bits=same_bits,
+                alone_s=alone_s,
+                together_s=again[1],
+            )
+        row = ranks.share_object(row)
+        assert row is not None
+        rows.append(row)
+    return rows
+
+
+def synthetic_parts(
+    preset: Preset, experts: dict[str, WorldTransformer], device: torch.device, *, seed: int = 0
+) -> RolloutParts:
+    """The parts of a rollout with these transformers, and seeded noise in the place of both encoders."""
+    generator = torch.Generator().manual_seed(seed)
+    text = torch.randn(min(PROMPT_TOKENS, preset.text.text_len), preset.text.dim, generator=generator)
+    image = torch.randn(
+        1, preset.latent_channels, 1, preset.latent_height, preset.latent_width, generator=generator
+    ).to(device)
+    return RolloutParts(
+        expert_for=choose_expert(preset, experts),
+        encode_text=lambda prompt: text.to(device),
+        encode_image=lambda video: image,
+        device=device,
+        dtype=torch_dtype(preset),
+    )
+
+
+def table(rows: Sequence[Agreement]) -> str:
+    """The rows, for people."""
+    lines = [f"{'clip':<12}{'error':>10}{'limit':>10}{'same bits':>11}{'alone s':>10}{'together s':>12}  verdict"]
+    for row in rows:
+        lines.append(
+            f"{row.clip:<12}{row.error:>10.1e}{row.limit:>10.0e}{'yes' if row.same_bits else 'NO':>11}"
+            f"{row.alone_s:>10.3f}{row.together_s:>12.3f}  {'agrees' if row.agrees else 'DIFFERS'}"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        preset = load_preset(options.preset).with_precision(Precision(options.precision))
+        if options.checkpoint is None:
+            preset = preset.with_random_weights(options.seed)
+        else:
+            preset = preset.with_directory(options.checkpoint)
+        with join_launched(options.device, timeout_s=TIMEOUT_S) as ranks:
+            rows = check(preset, ranks, head_chunks=options.head_chunks, seed=options.seed)
+            if ranks.is_first:
+                print(f"{preset.name}, {preset.precision}, {ranks.size} ranks on {ranks.device.type}")
+                print(table(rows), flush=True)
+    except WorldloomError as error:
+        print(f"error: {error.message} {error.hint}", file=sys.stderr)
+        return 2
+    return 0 if all(row.agrees for row in rows) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="worldloom.parallel.check", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--checkpoint", type=Path, help="directory of the weights; else they are drawn from --seed")
+    parser.add_argument("--precision", default=Precision.BF16, choices=list(Precision))
+    parser.add_argument("--head-chunks", type=int, default=1, help="chunks of heads whose messages overlap")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def _timed(rollout: Rollout, clip: ClipInputs) -> tuple[Tensor, float]:
+    """The clip's latents on the CPU, and the seconds it took."""
+    began = time.perf_counter()
+    latents = rollout.denoise(clip).latents.float().cpu()
+    return latents, time.perf_counter() - began
+
+
+def _relative_error(value: Tensor, reference: Tensor) -> float:
+    return float((value - reference).norm() / reference.norm())
+
+
+def _equal_on_all(latents: Tensor, ranks: Ranks) -> bool:
+    digests = ranks.gather_objects(hashlib.sha256(latents.numpy().tobytes()).digest())
+    return len(set(digests)) == 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
