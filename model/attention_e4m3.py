@@ -55,7 +55,7 @@ def emulate(q: Tensor, k: Tensor, v: Tensor, scales: Tensor) -> Tensor:
     )
     scores = queries @ keys.transpose(-1, -2) * (_LOG2_E / math.sqrt(q.shape[-1]))
     weights = torch.exp2(scores - scores.amax(dim=-1, keepdim=True) + _PROBABILITY_SHIFT)
-    out = weights.to(E4M3).float() @ values / weights.sum(dim=-1, keepdim=True)
+    out: Tensor = weights.to(E4M3).float() @ values / weights.sum(dim=-1, keepdim=True)
     return out.transpose(1, 2)
 
 

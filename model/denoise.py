@@ -94,8 +94,9 @@ class ClipTensors:
 class _Branch:
     """One forward a step, with the conditioning of the expert in use kept from step to step."""
 
-    def __init__(self, clip: ClipTensors) -> None:
+    def __init__(self, clip: ClipTensors, *, camera_cache: bool) -> None:
         self._clip = clip
+        self._camera_cache = camera_cache
         self._expert: WorldTransformer | None = None
         self._conditioning: Conditioning | None = None
 
@@ -104,7 +105,7 @@ class _Branch:
         if expert is not self._expert:
             # Experts of a mixture take turns: the one's conditioning, gigabytes at full size, goes before the other's.
             self._conditioning = None
-            self._expert, self._conditioning = expert, _prepare(expert, self._clip)
+            self._expert, self._conditioning = expert, _prepare(expert, self._clip, self._camera_cache)
 
     def velocity(self, latents: Tensor, timestep: int) -> Tensor:
         """Velocity of the new latents (1, C, N, h, w)."""
@@ -131,6 +132,7 @@ def denoise(
     num_steps: int,
     shift: float = 5.0,
     guidance: float = 1.0,
+    camera_cache: bool = True,
     stages: Stages | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
@@ -138,12 +140,14 @@ def denoise(
 
     With guidance g above 1 the velocity is null + g · (conditional - null), from a second forward of `clip.null()`.
     The solver sees the new latents only: it works element by element, so this equals putting the clean ones back after
-    each of its steps. Nothing here waits for a GPU, unless `on_step` is to be told of steps that are done.
+    each of its steps. For `camera_cache` see `WorldTransformer.prepare`. Nothing here waits for a GPU, unless `on_step`
+    is to be told of steps that are done.
     """
     schedule = unipc_schedule(num_steps, shift)
     device = expert_for(schedule.steps[0].timestep).device
     stages = stages or Stages(device)
-    branches = [_Branch(clip), _Branch(clip.null())] if guidance > 1 else [_Branch(clip)]
+    clips = [clip, clip.null()] if guidance > 1 else [clip]
+    branches = [_Branch(one, camera_cache=camera_cache) for one in clips]
     state = schedule.start(to_device(clip.noise, device))
     for index, weights in enumerate(schedule.steps):
         with stages.measure("prepare"):
@@ -167,7 +171,7 @@ def _clean_and_noisy(timestep: int, device: torch.device) -> Tensor:
     return timesteps
 
 
-def _prepare(expert: WorldTransformer, clip: ClipTensors) -> Conditioning:
+def _prepare(expert: WorldTransformer, clip: ClipTensors, camera_cache: bool) -> Conditioning:
     frames = clip.memory_frames
     return expert.prepare(
         context=clip.context,

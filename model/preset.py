@@ -144,6 +144,10 @@ class Preset:
     """Of the transformer, the text encoder and the VAE. Sampling is float32 throughout."""
     precision: Precision = Precision.BF16
     """How the transformer computes; bf16 is exact, in `dtype`."""
+    camera_cache: bool = True
+    """Keep every block's camera terms through a clip's steps, instead of computing them in each: 6 GB for the 5B."""
+    text_device: Literal["same", "cpu"] = "same"
+    """Where the text encoder runs: beside the transformer, or on the CPU, where umT5-XXL takes a second a prompt."""
     num_gpus: Annotated[int, Field(ge=0, le=8)] = 1
     """Ranks of a worker group, each with a GPU; 0: one rank on the CPU."""
 

@@ -38,6 +38,8 @@ class RolloutParts:
     device: torch.device
     dtype: torch.dtype
     """Of the transformers."""
+    camera_cache: bool = True
+    """See `WorldTransformer.prepare`."""
     take_part: Callable[[ClipTensors], ClipTensors] = lambda clip: clip
     """The part of the picture that this process denoises, where several share the work."""
     join_parts: Callable[[Tensor], Tensor] = lambda latents: latents
@@ -83,6 +85,7 @@ class Rollout:
             num_steps=self.sampling.steps,
             shift=self.sampling.shift,
             guidance=self.sampling.guidance,
+            camera_cache=self.parts.camera_cache,
             stages=stages,
             on_step=on_step,
         )

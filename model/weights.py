@@ -20,6 +20,7 @@ from .quantization import quantize_module
 from .rollout import RolloutParts
 from .text import TextEncoder, UMT5Encoder
 from .tokenizer import Tokenizer, byte_pipeline
+from .transfer import to_device
 from .transformer import WorldTransformer
 from .transformer_config import TransformerConfig
 from .vae import Decoder, Encoder
@@ -33,13 +34,15 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 def load_parts(preset: Preset, device: torch.device | str) -> RolloutParts:
     """All that a rollout of `preset` needs. Raises CheckpointError or ConfigError if it cannot be loaded."""
     device = torch.device(device)
-    encoder, text = load_encoder(preset, device), load_text_encoder(preset, device)
+    encoder = load_encoder(preset, device)
+    text = load_text_encoder(preset, device if preset.text_device == "same" else "cpu")
     return RolloutParts(
         expert_for=choose_expert(preset, load_experts(preset, device)),
-        encode_text=lambda prompt: text.encode([prompt])[0],
+        encode_text=lambda prompt: to_device(text.encode([prompt])[0], device),
         encode_image=encoder.encode,
         device=device,
         dtype=torch_dtype(preset),
+        camera_cache=preset.camera_cache,
     )
 
 

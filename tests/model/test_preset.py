@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from worldloom.errors import ConfigError, PresetUnknown
 from worldloom.model import preset as preset_module
-from worldloom.model.preset import list_presets, load_preset
+from worldloom.model.precision import Precision
+from worldloom.model.preset import DecoderChoice, list_presets, load_preset
 
 MINIMAL = """
 name = "small"
@@ -38,7 +39,16 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_the_shipped_presets_are_those_that_the_documentation_names() -> None:
-    assert list_presets() == ["mg3-28b", "mg3-5b", "mg3-5b-base", "mock", "pocket", "tiny"]
+    assert list_presets() == [
+        "mg3-28b",
+        "mg3-5b",
+        "mg3-5b-16gb",
+        "mg3-5b-24gb",
+        "mg3-5b-base",
+        "mock",
+        "pocket",
+        "tiny",
+    ]
 
 
 @pytest.mark.parametrize("name", list_presets())
@@ -77,6 +87,32 @@ def test_the_base_model_changes_only_what_distillation_changed() -> None:
     assert base.sampling.negative_prompt
     assert base.weights.decoder_path == base.weights.vae_file
     assert base.transformer == distilled.transformer
+
+
+def test_presets_for_small_gpus_are_the_same_model() -> None:
+    full = load_preset("mg3-5b")
+    for name in ("mg3-5b-24gb", "mg3-5b-16gb"):
+        small = load_preset(name)
+        assert small.precision is Precision.FP8
+        assert small.text_device == "cpu"
+        assert (small.transformer, small.weights, small.decoder) == (full.transformer, full.weights, full.decoder)
+    assert not small.camera_cache
+
+
+def test_a_decoder_is_chosen_with_its_file() -> None:
+    preset = load_preset("mg3-5b")
+    chosen = {choice: preset.with_decoder(choice) for choice in DecoderChoice}
+    assert {choice: one.decoder_pruning_rate for choice, one in chosen.items()} == {"full": 0, "p50": 0.5, "p75": 0.75}
+    files = [one.weights.decoder_path for one in chosen.values()]
+    assert files == ["Wan2.2_VAE.pth", "MG-LightVAE.pth", "MG-LightVAE_v2.pth"]
+
+
+def test_weights_without_a_pruned_decoder_refuse_it_and_random_ones_do_not(tmp_path: Path) -> None:
+    preset = load_preset("tiny")
+    assert preset.with_decoder(DecoderChoice.P50).decoder.pruning_rate == 0.5
+    with pytest.raises(ConfigError, match="50%") as caught:
+        preset.with_directory(tmp_path).with_decoder(DecoderChoice.P50)
+    assert "decoder_p50_file" in caught.value.hint
 
 
 def test_an_unknown_preset_is_refused_with_the_known_names() -> None:

@@ -9,10 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 from worldloom.errors import CheckpointError, ConfigError, NotReleased
+from worldloom.model.load import load_rollout
 from worldloom.model.mixture import LOW_NOISE, MixtureConfig
 from worldloom.model.precision import Precision
 from worldloom.model.preset import Preset, load_preset
 from worldloom.model.quantization import Int8Linear
+from worldloom.model.rehearsal import still_clips
 from worldloom.model.tokenizer import word_pipeline
 from worldloom.model.weights import load_decoder, load_encoder, load_parts, load_text_encoder
 
@@ -121,6 +123,15 @@ def test_an_int8_preset_computes_attention_in_int8(tmp_path: Path, trained: bool
     model = load_parts(replace(preset, precision=Precision.INT8), "cpu").expert_for(0, "first_person")
     assert isinstance(model.get_submodule("blocks.0.self_attn.q"), Int8Linear)
     assert isinstance(model.get_submodule("blocks.0.ffn.0"), nn.Linear)
+
+
+def test_camera_terms_are_the_same_kept_or_computed_in_each_step() -> None:
+    _, clip = still_clips(TINY)
+    kept, anew = (
+        load_rollout(replace(TINY, camera_cache=cache, text_device="cpu"), "cpu").denoise(clip).latents
+        for cache in (True, False)
+    )
+    assert torch.equal(kept, anew)
 
 
 @pytest.mark.parametrize("name", ["pocket", "tiny"])
