@@ -69,6 +69,14 @@ def shard_attention(model: WorldTransformer, sharding: SequenceSharding, *, head
         )
 
 
+def unshard_attention(model: WorldTransformer) -> None:
+    """Takes back what `shard_attention` has done."""
+    for block in model.blocks:
+        attention = cast(TransformerBlock, block).self_attn
+        if isinstance(attention.core, UlyssesCore):
+            attention.core = attention.core.inner
+
+
 def sharded_parts(parts: RolloutParts, sharding: SequenceSharding) -> RolloutParts:
     """The parts of a rollout that shares its picture. Text and images are encoded by the first rank alone."""
     ranks = sharding.ranks

@@ -14,7 +14,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -87,6 +87,13 @@ def check(preset: Preset, ranks: Ranks, *, head_chunks: int = 1, seed: int = 0) 
     return rows
 
 
+def one_viewpoint(preset: Preset) -> Preset:
+    """The preset with the experts that random clips need."""
+    if preset.mixture is None:
+        return preset
+    return replace(preset, mixture=replace(preset.mixture, viewpoints=("first_person",)))
+
+
 def synthetic_parts(
     preset: Preset, experts: dict[str, WorldTransformer], device: torch.device, *, seed: int = 0
 ) -> RolloutParts:
@@ -120,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        preset = load_preset(options.preset).with_precision(Precision(options.precision))
+        preset = one_viewpoint(load_preset(options.preset)).with_precision(Precision(options.precision))
         if options.checkpoint is None:
             preset = preset.with_random_weights(options.seed)
         else:

@@ -51,7 +51,7 @@ class Ranks:
         """
         assert self.group is not None, "a rank that is alone exchanges nothing"
         work = dist.all_to_all_single(received, sent, list(counts), list(sends), group=self.group, async_op=True)
-        assert work is not None
+        assert isinstance(work, dist.Work)
         return work
 
     def gather(self, part: Tensor) -> list[Tensor]:

@@ -89,7 +89,7 @@ class UlyssesCore(AttentionCore):
         unit = 3 * batch * width
         sends = [own * run.count * unit for run in runs]
         sent = q.new_empty(sum(sends))
-        for run, part in zip(runs, sent.split(sends), strict=True):
+        for run, part in zip(runs, torch.split(sent, sends), strict=True):
             target = part.view(own, batch, 3, run.count, width)
             for index, x in enumerate((q, k, v)):
                 target[:, :, index].copy_(x[:, :, run.start : run.stop].transpose(0, 1))
@@ -120,6 +120,6 @@ class UlyssesCore(AttentionCore):
 
     def _unpack(self, flat: Tensor, runs: tuple[HeadRun, ...], out: Tensor) -> None:
         batch, own, _, width = out.shape
-        parts = flat.split([own * run.count * batch * width for run in runs])
+        parts = torch.split(flat, [own * run.count * batch * width for run in runs])
         for run, part in zip(runs, parts, strict=True):
             out[:, :, run.start : run.stop] = part.view(own, batch, run.count, width).transpose(0, 1)
