@@ -11,8 +11,7 @@ part() { # name, seconds, command …
     local name=$1 seconds=$2
     shift 2
     echo "== $name"
-    timeout "$seconds" "$@" 2>&1 | grep -v -i warning || true
-    [ "${PIPESTATUS[0]}" -eq 0 ] || failed+=("$name")
+    timeout "$seconds" "$@" 2>&1 || failed+=("$name")
 }
 
 ranks() { python -m torch.distributed.run --standalone --nproc-per-node="$gpus" -m "$@"; }
