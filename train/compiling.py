@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,11 +10,22 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..model.attention import ENV_BACKEND, AttentionBackend
 from .checkpoints import SHARD_BYTES
 from .fused import fuse_norms
 
+MOST_PARTS = 2
+"""Files of compiled kernels."""
 MOST_SHAPES = 64
 """Versions of one function that may be compiled: widths, clip lengths, with and without gradients."""
+
+
+def set_up_torch() -> None:
+    """Settings of every process that trains or compiles; compiled kernels are found again under equal ones only."""
+    # Torch picks the kernel: those that serve have no gradients, or none for the short sequences of the action modules.
+    os.environ.setdefault(ENV_BACKEND, AttentionBackend.SDPA)
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
 
 
 def compile_blocks(blocks: Iterable[nn.Module], device: torch.device) -> None:
@@ -60,9 +72,10 @@ def load_kernels(folder: Path) -> None:
 
 
 def save_kernels(folder: Path) -> None:
-    """Writes all that was compiled to `kernels-0.bin` …, in parts small enough to carry."""
+    """Writes all that was compiled to `kernels-0.bin` …, in parts small enough to carry; nothing where it is more than
+    is worth carrying."""
     artifacts = torch.compiler.save_cache_artifacts()
-    if artifacts is None:
+    if artifacts is None or len(artifacts[0]) > MOST_PARTS * SHARD_BYTES:
         return
     folder.mkdir(parents=True, exist_ok=True)
     for index, start in enumerate(range(0, len(artifacts[0]), SHARD_BYTES)):

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from ..model.sampler import TIMESTEPS, StepWeights, unipc_schedule
-from .base import ClipDraw, ClipMix, load_model, training_latents
+from .base import load_model, training_latents
 from .clips import Clips
 from .compiling import compile_blocks
+from .draw import ClipDraw, ClipMix
 from .evaluate import EvaluationConfig, report
 from .footage import LatentSet, Starts
 from .latents import encode_starts
@@ -30,6 +31,7 @@ from .rendering import RenderConfig
 from .selfplay import Solver, frames_needed, roll, segment_clips
 from .stage import Learner, Workplace, run
 from .vae import running_encoder
+from .warm import Helper, needs
 from .world_model import WorldModel, add_noise, shifted
 
 STAGE = "distill"
@@ -46,7 +48,7 @@ class DistillRecipe:
     critic: OptimizerConfig
     cold: float = 0.3
     """Share of the budget spent on one segment with true past."""
-    cold_critic_steps: int = 5
+    cold_critic_steps: int = 4
     """Critic updates for one of the student, in the cold part."""
     critic_steps: int = 3
     """The same afterwards."""
@@ -55,7 +57,9 @@ class DistillRecipe:
     """Of the teacher, which is how a student without guidance learns to do as if it had some."""
     sigma_range: tuple[float, float] = (0.02, 0.98)
     """Noise levels, before shifting, at which teacher and critic compare."""
-    ema: float = 0.98
+    first_frames: tuple[int, ...] = (0, 80)
+    """Where first clips start in an episode."""
+    ema: float = 0.99
     mix: ClipMix = field(default_factory=lambda: ClipMix(memoryless=0.0, null=0.0))
     rollout_episodes: int = 2000
     """Worlds to roll out in; only their first frames are rendered."""
@@ -178,8 +182,11 @@ def _clean(model: WorldModel, clips: Clips, noisy: Tensor, sigma: Tensor) -> Ten
 def train_distill(recipe: DistillRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
     """Distils the run's base model; saves `distill/weights*`, curves and strips; returns and writes the figures."""
     folder = place.folder(STAGE)
+    kinds = ("first", "later")
+    wanted = needs(recipe.batch, learning=kinds, sampling=(*kinds, "memoryless"))
+    helper = Helper(place.preset, wanted, place.device)
     prompts = PromptTokens(place.preset.text.text_len)
-    data = training_latents(recipe.render, (0,), prompts, place, clock)
+    data = training_latents(recipe.render, recipe.first_frames, prompts, place, clock)
     walk = replace(recipe.render, clips=recipe.rollout_episodes, frames=frames_needed(recipe.max_segments))
     starts = encode_starts(walk, running_encoder(place), prompts, place)
     data_s = clock.elapsed_s
@@ -188,6 +195,7 @@ def train_distill(recipe: DistillRecipe, place: Workplace, clock: StageClock) ->
     both.critic.resume(place.folder("distill-critic"))
     for model in (*both.running, both.teacher):
         compile_blocks(model.transformer.blocks, place.device)
+    waited_s = helper.wait()
     budget = clock.budget(recipe.budget, recipe.finish_s)
     progress = Progress(STAGE, budget, place.ranks, folder, every=10, first_step=first_step)
 
@@ -212,6 +220,7 @@ def train_distill(recipe: DistillRecipe, place: Workplace, clock: StageClock) ->
     average: Any = both.student.ema.network
     figures: dict[str, Any] = {
         "data_s": data_s,
+        "waited_for_kernels_s": waited_s,
         "episodes": len(data),
         "train_s": progress.elapsed_s,
         "steps": progress.step,

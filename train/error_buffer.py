@@ -18,7 +18,7 @@ class ErrorConfig:
 
     clips: int = 1024
     """Size of the buffer."""
-    given: float = 0.75
+    given: float = 0.5
     """Share of clips whose memory, past or image gets mistakes."""
     current: float = 0.25
     """Share of clips whose new latents do."""

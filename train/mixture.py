@@ -9,15 +9,18 @@ from typing import Any
 from torch import Tensor
 
 from ..model.mixture import HIGH_NOISE, LOW_NOISE
-from .base import ClipDraw, ClipMix, FlowMatching, load_model, training_latents
+from .base import load_model, training_latents
 from .compiling import compile_blocks
+from .draw import ClipDraw, ClipMix
 from .error_buffer import ErrorConfig
+from .flow import FlowMatching
 from .footage import LatentSet
 from .muon import OptimizerConfig
 from .progress import Budget, Progress, StageClock, write_metrics
 from .prompts import PromptTokens
 from .rendering import RenderConfig
 from .stage import Learner, Workplace, run
+from .warm import Helper, needs
 
 STAGE = "mixture"
 
@@ -32,7 +35,7 @@ class MixtureRecipe:
     optimizer: OptimizerConfig
     boundary: float = 0.9
     """Noise level at and above which the high-noise expert runs."""
-    first_frames: tuple[int, ...] = (0, 40, 80)
+    first_frames: tuple[int, ...] = (0, 80)
     mix: ClipMix = field(default_factory=ClipMix)
     errors: ErrorConfig = field(default_factory=ErrorConfig)
     ema: float = 0.995
@@ -47,9 +50,14 @@ class MixtureRecipe:
 
 def train_mixture(recipe: MixtureRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
     """Trains both experts, sharing the time; saves `high_noise_first_person/weights*` and `low_noise/weights*`."""
+    helper = Helper(place.preset, needs(recipe.batch, learning=("first", "later", "memoryless")), place.device)
     prompts = PromptTokens(place.preset.text.text_len)
     data = training_latents(recipe.render, recipe.first_frames, prompts, place, clock)
-    figures: dict[str, Any] = {"data_s": clock.elapsed_s, "episodes": len(data)}
+    figures: dict[str, Any] = {
+        "data_s": clock.elapsed_s,
+        "episodes": len(data),
+        "waited_for_kernels_s": helper.wait(),
+    }
     for left, (name, levels) in zip(range(len(recipe.experts), 0, -1), recipe.experts.items(), strict=True):
         budget = clock.budget(recipe.budget, left * recipe.finish_s, parts=left)
         figures |= _train_expert(name, levels, recipe, place, data, prompts.ids(""), budget)
@@ -76,7 +84,7 @@ def _train_expert(
     running: Any = learner.trainee.running
     compile_blocks(running.transformer.blocks, place.device)
     draw = ClipDraw(data, recipe.mix, null_tokens, seed=place.seed + 2, rank=place.ranks.rank)
-    flow = FlowMatching(recipe.errors, place, data.streams.shape, levels=levels)
+    flow = FlowMatching(recipe.errors, place, data.streams.shape, salt=name, levels=levels)
     progress = Progress(name, budget, place.ranks, folder, first_step=first_step)
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:

@@ -121,7 +121,7 @@ class Progress:
         return max((self.step - self._first) / self.budget.steps, self.elapsed_s / self.budget.seconds)
 
     def __iter__(self) -> Iterator[float]:
-        spent, window = self.spent, self.elapsed_s
+        spent, window = self.ranks.agree(self.spent), self.elapsed_s
         while spent < 1.0:
             yield spent
             self.step += 1

@@ -38,7 +38,9 @@ class VAERecipe:
     crops: tuple[CropConfig, ...]
     optimizer: OptimizerConfig
     loss: PictureLossConfig = field(default_factory=PictureLossConfig)
-    kl: float = 2e-5
+    kl: float = 5e-5
+    """Of the divergence of a latent number, of which there is one for 192 of the pixels' numbers: it allows noise that
+    costs about 0.02 dB at 30 dB."""
     ema: float = 0.998
     held_out_clips: int = 8
     held_out_frames: int = LONG_STREAM_FRAMES

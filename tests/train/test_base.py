@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from worldloom.train.base import ClipDraw, ClipMix, FlowMatching, kind_of
+from worldloom.train.draw import ClipDraw, ClipMix, kind_of
 from worldloom.train.error_buffer import ErrorBuffer, ErrorConfig
+from worldloom.train.flow import FlowMatching
 from worldloom.train.muon import OptimizerConfig
 from worldloom.train.stage import Learner, Workplace
 from worldloom.train.world_model import WorldModel, sample, shifted, start_weights
@@ -27,7 +28,7 @@ def test_loss_falls_clearly_and_sampling_gives_what_was_learned(place: Workplace
     start_weights(model, torch.Generator().manual_seed(0))
     learner = Learner(model, OptimizerConfig(muon_lr=0.02, adam_lr=0.01), 0.9, place)
     draw = ClipDraw(data, ClipMix(null=0.0, gap=0.0), NULL, seed=0, rank=0)
-    flow = FlowMatching(ErrorConfig(clips=16), place, data.streams.shape)
+    flow = FlowMatching(ErrorConfig(clips=16), place, data.streams.shape, salt="test")
     steps = 60
     losses = []
     for step in range(steps):
@@ -69,7 +70,7 @@ class Oracle(torch.nn.Module):
 
 def test_a_model_that_corrects_all_mistakes_has_no_loss(place: Workplace) -> None:
     data = two_places()
-    flow = FlowMatching(ErrorConfig(clips=8, given=1.0, current=1.0), place, data.streams.shape)
+    flow = FlowMatching(ErrorConfig(clips=8, given=1.0, current=1.0), place, data.streams.shape, salt="test")
     flow.buffer.put(torch.randn(8, 4, 10, 4, 6))
     clips = ClipDraw(data, ClipMix(), NULL, seed=0, rank=0).later(8)
     assert float(flow.loss(Oracle(), clips)) < 1e-6  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,19 +85,15 @@ def _run(
     # Imported late, so that `--help` and the processes that draw worlds need no torch.
     import torch
 
-    from ...model.attention import ENV_BACKEND, AttentionBackend
     from ...model.preset import load_preset
     from .. import bundle, driver
-    from ..compiling import load_kernels, save_kernels
+    from ..compiling import load_kernels, save_kernels, set_up_torch
     from ..ranks import join
     from ..recipe import load_recipe
     from ..stage import Workplace
 
-    # Torch picks the kernel: those that serve have no gradients, or none for the short sequences of the action modules.
-    os.environ.setdefault(ENV_BACKEND, AttentionBackend.SDPA)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark = True
+    set_up_torch()
     plan = load_recipe(recipe)
     plan = driver.quick(plan) if quick else plan
     out.mkdir(parents=True, exist_ok=True)
