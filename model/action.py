@@ -84,6 +84,20 @@ def _windows(config: ActionConfig, rows: Tensor, memory_rows: Tensor | None, fra
     return torch.cat([memory_rows[:, :, None].expand(-1, -1, config.window_rows, -1), windows], dim=1)
 
 
+def condition(
+    windows: ActionWindows, *, mouse: Tensor, keyboard: Tensor, key_norm: UnscaledRMSNorm
+) -> ActionConditioning:
+    """A block's view of the actions, from projected rows: mouse (B, F, hidden), keyboard (B, F, 2, heads, d)."""
+    key, value = keyboard.unbind(2)
+    return ActionConditioning(
+        mouse=mouse,
+        key=rotate(key_norm(key), windows.keyboard_rope),
+        value=value,
+        mouse_rope=windows.mouse_rope,
+        keyboard_rope=windows.keyboard_rope,
+    )
+
+
 class MouseMLP(nn.Sequential):
     """MLP of [token, mouse rows]. Its first layer runs in two parts, as a frame's rows are those of all its tokens."""
 
@@ -137,13 +151,11 @@ class ActionModule(nn.Module):
     def prepare(self, windows: ActionWindows) -> ActionConditioning:
         """All that depends on the actions and not on the tokens."""
         embedded = self.keyboard_embed(windows.keyboard).flatten(2)
-        key, value = split_dim(self.keyboard_attn_kv(embedded), -1, (2, self.heads, -1)).unbind(2)
-        return ActionConditioning(
+        return condition(
+            windows,
             mouse=self.mouse_mlp.project_rows(windows.mouse),
-            key=rotate(self.key_attn_k_norm(key), windows.keyboard_rope),
-            value=value,
-            mouse_rope=windows.mouse_rope,
-            keyboard_rope=windows.keyboard_rope,
+            keyboard=split_dim(self.keyboard_attn_kv(embedded), -1, (2, self.heads, -1)),
+            key_norm=self.key_attn_k_norm,
         )
 
     def forward(self, x: Tensor, conditioning: ActionConditioning) -> Tensor:

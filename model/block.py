@@ -6,6 +6,9 @@ weights' dtype.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -117,6 +120,7 @@ class TransformerBlock(nn.Module):
     ) -> Tensor:
         """x (B, N, D) float32 → the same; `times` (B or 1, S, 6, D) float32, one for each run of `segments` tokens."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation.float() + times).unbind(2)
+        assert shared.rope is not None, "prepared for fused blocks"
         attended = self.self_attn(modulate(x, shift1, scale1, segments, self.eps).to(own.dtype), shared.rope)
         x = add_gated(x, attended, gate1, segments)
         x = self._add_camera(x, shared, own)
@@ -139,3 +143,27 @@ class TransformerBlock(nn.Module):
         normed: Tensor = self.norm3(x)
         attended: Tensor = self.cross_attn(normed.to(own.dtype), own.text_key, own.text_value)
         return (normed if self.use_memory else x) + attended
+
+
+class BlockStack(nn.ModuleList):
+    """All blocks, one after another."""
+
+    uses_axis_rope = False
+
+    def blocks(self) -> Iterable[TransformerBlock]:
+        return cast(Iterable[TransformerBlock], self)
+
+    def prepare(
+        self, text: Tensor, text_rows: int, camera: Tensor, windows: ActionWindows | None, *, camera_cache: bool
+    ) -> tuple[BlockConditioning, ...]:
+        """What each block needs of embedded text (B, L, D), of which the rows from `text_rows` on are equal, of the
+        camera embedding (B, N, D) and of action rows."""
+        return tuple(block.prepare(text, camera, windows, camera_cache=camera_cache) for block in self.blocks())
+
+    def forward(
+        self, x: Tensor, times: Tensor, segments: tuple[int, ...], shared: Conditioning, *, keep: int
+    ) -> Tensor:
+        """Residual stream (B, N, D) float32 → that of the last `keep` tokens; `times` (B or 1, S, 6, D) float32."""
+        for block, own in zip(self.blocks(), shared.blocks, strict=True):
+            x = block(x, times, segments, shared, own)
+        return x[:, -keep:]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .rope import Rope
+from .rope import AxisRope, Rope
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +34,10 @@ class BlockConditioning:
     """(B, text_len, heads, d), in the dtype that the block's linear layers run in."""
     text_value: Tensor
     """(B, text_len, heads, d)."""
+    text_bias: Tensor | None = None
+    """(text_len,) float32, added to the scores of these keys: a key may stand for several, or for none."""
+    text_limit: Tensor | None = None
+    """() float32: the largest magnitude in `text_value`."""
     camera: tuple[Tensor, Tensor] | None
     """Scale and shift, (B, N, D) each; None when they are computed anew in each forward."""
     action: ActionConditioning | None
@@ -51,8 +55,10 @@ class Conditioning:
     frames: int
     memory_frames: int
     """How many of the frames are memory; 0 in a model that has none."""
-    rope: Rope
-    """(B or 1, N, heads or 1, pairs), for self-attention."""
+    rope: Rope | None
+    """(B or 1, N, heads or 1, pairs), for self-attention; None for blocks that use `axis_rope`."""
+    axis_rope: AxisRope
+    """The same turns, as a table by frame, row and column."""
     camera: Tensor | None
     """(B, N, D) camera embedding; None when every block has its scale and shift."""
     blocks: tuple[BlockConditioning, ...]

@@ -120,8 +120,9 @@ class _Branch:
             segments=((clip.memory_frames + clean.shape[2]) * tokens, latents.shape[2] * tokens),
             conditioning=self._conditioning,
             memory=clip.memory,
+            skip=clean.shape[2],
         )
-        return velocity[:, :, clean.shape[2] :]
+        return velocity
 
 
 @torch.inference_mode()

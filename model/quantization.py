@@ -1,7 +1,8 @@
-"""W8A8: linear layers with int8 weights and activations.
+"""W8A8: linear layers with weights and activations of 8 bits, as integers or as floats (e4m3).
 
-Weights have one scale per output channel, activations one per token; both are max|·|/127, or 1 where all is zero.
-Products are summed in int32. Layers of a checkpoint store `weight` (int8), `weight_scale` (float32) and `bias`.
+Weights have one scale per output channel, activations one per token; both are max|·|/127 (e4m3: max|·|/448), or 1
+where all is zero. Products of integers are summed in int32. Layers of a checkpoint store `weight` (int8),
+`weight_scale` (float32) and `bias`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SCALE_SUFFIX = "weight_scale"
+E4M3 = torch.float8_e4m3fn
+E4M3_LIMIT = 448.0
 
 _LIMIT = 127
 # 127² · 1024 < 2²⁴: so many products add up exactly in float32, whose matrix product is the fast one on a CPU.
@@ -45,6 +48,18 @@ def quantize_activation(x: Tensor) -> tuple[Tensor, Tensor]:
     scales = _scales(values)
     scaled = values / scales[..., None]
     return (scaled + scaled.sign() * 0.5).trunc().to(torch.int8), scales
+
+
+def quantize_e4m3(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight or activations (…, in) → e4m3 (…, in), rounded half to even, and scales (…) float32."""
+    values = x.float()
+    scales = _scales(values, E4M3_LIMIT)
+    return to_e4m3(values * (1 / scales[..., None])), scales
+
+
+def to_e4m3(values: Tensor) -> Tensor:
+    """Float values rounded to e4m3; what is out of its range becomes ±448."""
+    return values.clamp(-E4M3_LIMIT, E4M3_LIMIT).to(E4M3)
 
 
 def dequantize_weight(weight: Tensor, scales: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -134,8 +149,8 @@ def _swap(model: nn.Module, names: Collection[str]) -> None:
         model.set_submodule(name, Int8Linear.from_linear(linear))
 
 
-def _scales(values: Tensor) -> Tensor:
-    largest = values.abs().amax(dim=-1) / _LIMIT
+def _scales(values: Tensor, limit: float = _LIMIT) -> Tensor:
+    largest = values.abs().amax(dim=-1) / limit
     return torch.where(largest == 0, torch.ones_like(largest), largest)
 
 

@@ -9,21 +9,23 @@ camera, actions and positions into a `Conditioning`, and `forward` runs one step
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import cast
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .action import ActionConfig, ActionWindows, window_actions
-from .block import TransformerBlock
+from .block import BlockStack, TransformerBlock
 from .conditioning import Conditioning
 from .embedding import Head, PatchEmbedding
 from .layout import patchify, split_dim, unpatchify
 from .modulation import Float32Sequential, sinusoid, skip_tokens
-from .rope import head_thetas, video_rope
+from .rope import axis_rope, head_thetas
 from .transformer_config import PLUCKER_CHANNELS, TransformerConfig
+
+if TYPE_CHECKING:
+    from .fast.stack import FusedStack
 
 __all__ = ["PLUCKER_CHANNELS", "ActionConfig", "Conditioning", "TransformerConfig", "WorldTransformer"]
 
@@ -46,7 +48,7 @@ class WorldTransformer(nn.Module):
         self.time_embedding = Float32Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.time_projection = Float32Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         action_blocks = config.action_config.blocks if config.action_config is not None else ()
-        self.blocks = nn.ModuleList(
+        self.blocks: BlockStack | FusedStack = BlockStack(
             TransformerBlock(config, has_actions=index in action_blocks) for index in range(config.num_layers)
         )
         self.head = Head(config)
@@ -109,18 +111,20 @@ class WorldTransformer(nn.Module):
         )
         text = self.embed_text(context)
         camera = self.embed_camera(plucker)
-        blocks = (block.prepare(text, camera, windows, camera_cache=camera_cache) for block in self._blocks())
+        blocks = self.blocks.prepare(text, context.shape[-2], camera, windows, camera_cache=camera_cache)
         config = self.config
         patch = config.patch_size[1:]
         grid = (plucker.shape[3] // patch[0], plucker.shape[4] // patch[1])
         corner = (origin[0] // patch[0], origin[1] // patch[1])
         thetas = head_thetas(config.num_heads, config.sigma_theta, self.device)
+        rope = axis_rope(positions, grid=grid, head_dim=config.head_dim, thetas=thetas, origin=corner)
         return Conditioning(
             frames=frames,
             memory_frames=memory_frames,
-            rope=video_rope(positions, grid=grid, head_dim=config.head_dim, thetas=thetas, origin=corner),
+            rope=None if self.blocks.uses_axis_rope else rope.turns(),
+            axis_rope=rope,
             camera=None if camera_cache else camera,
-            blocks=tuple(blocks),
+            blocks=blocks,
         )
 
     def forward(
@@ -131,22 +135,25 @@ class WorldTransformer(nn.Module):
         segments: tuple[int, ...],
         conditioning: Conditioning,
         memory: Tensor | None = None,
+        skip: int = 0,
     ) -> Tensor:
-        """Velocity (B, out_dim, T, h, w), in x's dtype, of noisy latents x (B, in_dim, T, h, w).
+        """Velocity (B, out_dim, T − skip, h, w), in x's dtype, of noisy latents x (B, in_dim, T, h, w).
 
         timesteps: (S,) or (B, S) in [0, 1000), one for each run of `segments` tokens; 0 is clean.
         segments: token counts that add up to N, over the memory frames (where given) and then the clip's.
         memory: clean latents (B, in_dim, M, h, w), as many as `conditioning` was prepared with.
+        skip: how many of the first frames of x nobody asks for.
         """
         tokens = self.embed_latents(x, memory, conditioning)
         skipped, segments = self._skip_unseen_memory(x, memory, segments, tokens.shape[1])
         times = timesteps.to(self.device).unsqueeze(0) if timesteps.dim() == 1 else timesteps.to(self.device)
         embedded, projected = self.embed_times(times[:, skipped:])
-        tokens = self.run_blocks(tokens, projected, segments, conditioning)
-        tokens_of_memory = tokens.shape[1] // conditioning.frames * conditioning.memory_frames
-        skipped, segments = skip_tokens(segments, tokens_of_memory)
-        patches = self.head(tokens[:, tokens_of_memory:], embedded[:, skipped:], segments)
-        return unpatchify(patches, x.shape[2:], self.config.patch_size).to(x.dtype)
+        leading = tokens.shape[1] // conditioning.frames * (conditioning.memory_frames + skip)
+        tokens = self.run_blocks(tokens, projected, segments, conditioning, keep=tokens.shape[1] - leading)
+        skipped, segments = skip_tokens(segments, leading)
+        patches = self.head(tokens, embedded[:, skipped:], segments)
+        size = (x.shape[2] - skip, *x.shape[3:])
+        return unpatchify(patches, size, self.config.patch_size).to(x.dtype)
 
     def embed_text(self, context: Tensor) -> Tensor:
         """Text states (L, text_dim) or (B, L, text_dim), padded with zeros to text_len → (B, text_len, D)."""
@@ -183,15 +190,11 @@ class WorldTransformer(nn.Module):
         return embedded, split_dim(self.time_projection(embedded), -1, (6, -1))
 
     def run_blocks(
-        self, tokens: Tensor, times: Tensor, segments: tuple[int, ...], conditioning: Conditioning
+        self, tokens: Tensor, times: Tensor, segments: tuple[int, ...], conditioning: Conditioning, *, keep: int
     ) -> Tensor:
-        """All blocks on the residual stream (B, N, D); `times` (B or 1, S, 6, D)."""
-        for block, own in zip(self._blocks(), conditioning.blocks, strict=True):
-            tokens = block(tokens, times, segments, conditioning, own)
-        return tokens
-
-    def _blocks(self) -> Iterable[TransformerBlock]:
-        return cast(Iterable[TransformerBlock], self.blocks)
+        """All blocks on the residual stream (B, N, D) → that of the last `keep` tokens; `times` (B or 1, S, 6, D)."""
+        out: Tensor = self.blocks(tokens, times, segments, conditioning, keep=keep)
+        return out
 
     def _window_actions(
         self,

@@ -1,0 +1,83 @@
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+"""`attend_text` in Triton: one kernel for the queries' norms, one for norm, attention and quantisation."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .formats import RowFormat, Rows, empty_rows
+from .residual import as_rows
+from .residual_kernel import row_warps
+from .text import KEYS_MULTIPLE, QueryNorm, TextKeys, text_scale
+
+_BLOCK_TOKENS = 128
+
+
+@triton.jit
+def _inverse_norm(x, out, stride, width, eps, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.arange(0, BLOCK)
+    y = tl.load(x + row * stride + at, mask=at < width, other=0.0).to(tl.float32)
+    tl.store(out + row, 1 / tl.sqrt(tl.sum(y * y) / width + eps))
+
+
+@triton.jit
+def _attend_text(
+    q, inverse, weight, key, value, bias, limit, out, scales, tokens, keys, heads, q_stride, key_stride, value_stride,
+    softmax_scale,
+    BM: tl.constexpr, BT: tl.constexpr, WIDTH: tl.constexpr, E4M3: tl.constexpr,
+):  # fmt: skip
+    """One head of BM tokens. Keys come BT at a time, with the softmax's sums carried along."""
+    head = tl.program_id(1)
+    row = tl.program_id(0).to(tl.int64) * BM + tl.arange(0, BM)
+    inside = (row < tokens)[:, None]
+    dim = tl.arange(0, WIDTH)[None, :]
+    x = tl.load(q + row[:, None] * q_stride + head * WIDTH + dim, mask=inside, other=0.0).to(tl.float32)
+    x *= tl.load(inverse + row, mask=row < tokens, other=0.0)[:, None]
+    x *= tl.load(weight + head * WIDTH + dim)
+    x = x.to(q.dtype.element_ty)
+    largest = tl.full((BM,), -float("inf"), dtype=tl.float32)
+    total = tl.zeros((BM,), dtype=tl.float32)
+    found = tl.zeros((BM, WIDTH), dtype=tl.float32)
+    for start in range(0, keys, BT):
+        at = start + tl.arange(0, BT)
+        k = tl.load(key + at[:, None] * key_stride + head * WIDTH + dim)
+        v = tl.load(value + at[:, None] * value_stride + head * WIDTH + dim)
+        score = tl.dot(x, k.T, input_precision="ieee") * softmax_scale + tl.load(bias + at)[None, :]
+        now = tl.maximum(largest, tl.max(score, axis=1))
+        share = tl.exp(score - now[:, None])
+        shrink = tl.exp(largest - now)
+        total = total * shrink + tl.sum(share, axis=1)
+        found = found * shrink[:, None] + tl.dot(share.to(v.dtype), v, input_precision="ieee")
+        largest = now
+    found = found / total[:, None]
+    target = out + row[:, None] * heads * WIDTH + head * WIDTH + dim
+    if E4M3:
+        scale = tl.load(limit)
+        found = tl.minimum(tl.maximum(found * (1.0 / scale), -448.0), 448.0)
+        tl.store(target, found.to(tl.float8e4nv), mask=inside)
+        tl.store(scales + row, tl.zeros((BM,), dtype=tl.float32) + scale, mask=(row < tokens) & (head == 0))
+    else:
+        tl.store(target, found.to(out.dtype.element_ty), mask=inside)
+
+
+def launch_attend_text(q: Tensor, norm: QueryNorm, keys: TextKeys, form: RowFormat) -> Rows:
+    """`attend_text` on a GPU; the width of a head is a power of 2 and at least 16."""
+    tokens, dim = q.shape
+    width = dim // norm.heads
+    inverse = torch.empty(tokens, dtype=torch.float32, device=q.device)
+    block = triton.next_power_of_2(dim)
+    _inverse_norm[(tokens,)](q, inverse, q.stride(0), dim, norm.eps, BLOCK=block, num_warps=row_warps(block))
+    # The scales of int8 rows have to follow the values, which are known head by head.
+    stored = RowFormat.PLAIN if form is RowFormat.INT8 else form
+    rows = empty_rows(tokens, dim, stored, q.dtype, q.device)
+    _attend_text[(triton.cdiv(tokens, _BLOCK_TOKENS), norm.heads)](
+        q, inverse, norm.weight, keys.key, keys.value, keys.bias, text_scale(keys), rows.values, rows.scales,
+        tokens, len(keys.key), norm.heads, q.stride(0), keys.key.stride(0), keys.value.stride(0), width**-0.5,
+        BM=_BLOCK_TOKENS, BT=KEYS_MULTIPLE, WIDTH=width, E4M3=stored is RowFormat.E4M3,
+        num_warps=8,
+    )  # fmt: skip
+    return rows if stored is form else as_rows(rows.values, form)
