@@ -53,6 +53,7 @@ def test_upsampling_and_convolving_are_one_convolution_in_four_phases(
     height: int, width: int, inputs: int, outputs: int
 ) -> None:
     layer = nn.Conv2d(inputs, outputs, 3, padding=1)
+    assert layer.bias is not None
     pictures = torch.randn(2, height, width, inputs)
     expected = layer(F.interpolate(pictures.permute(0, 3, 1, 2), scale_factor=2)).permute(0, 2, 3, 1)
     convolution = upsampling_convolution(layer.weight.detach(), layer.bias.detach())
