@@ -14,6 +14,7 @@ from ..model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES
 from ..model.layout import split_dim
 from ..model.vae import Decoder, Encoder
 from .clips import Episodes
+from .compiling import untuned
 from .data.motion import integrate, place
 from .data.paths import Episodes as Walks
 from .data.paths import scripted
@@ -93,9 +94,9 @@ def against_truth(
         figures[f"psnr_chunk{chunk}"] = float(psnr(made[:, part], truth[:, part]).mean())
         figures[f"ssim_chunk{chunk}"] = float(ssim(made[:, part], truth[:, part]).mean())
         frozen = truth[:, start : start + 1].expand_as(truth[:, part])
+        figures[f"sharpness_chunk{chunk}"] = float(_sharpness(made[:, part]) / _sharpness(truth[:, part]))
         figures[f"psnr_frozen_chunk{chunk}"] = float(psnr(frozen, truth[:, part]).mean())
         start = stop
-    figures["sharpness"] = float(_sharpness(made) / _sharpness(truth))
     return figures, made
 
 
@@ -189,10 +190,11 @@ def report(
     autoencoder = load_autoencoder(place_)
     encoder, decoder = autoencoder.coder, autoencoder.decoder
     solver = Solver(steps=steps, shift=place_.preset.sampling.shift)
-    test = held_out_test(config, prompts, place_)
-    figures, made = against_truth(model, encoder, decoder, test, config.segments, solver, place_.seed)
-    save_rollout_strip(test, made, folder / f"{name}-strip.png")
-    hits, rows = control(model, encoder, decoder, prompts, place_, solver, config=config, seed=place_.seed)
+    with untuned():
+        test = held_out_test(config, prompts, place_)
+        figures, made = against_truth(model, encoder, decoder, test, config.segments, solver, place_.seed)
+        save_rollout_strip(test, made, folder / f"{name}-strip.png")
+        hits, rows = control(model, encoder, decoder, prompts, place_, solver, config=config, seed=place_.seed)
     save_strip(rows, folder / f"{name}-control.png")
     return {**figures, **hits}
 

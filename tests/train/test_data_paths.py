@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from worldloom.errors import InputError
 from worldloom.model.poses import integrate_poses
-from worldloom.train.data.habits import PITCH_LIMIT_DEG
+from worldloom.train.data.habits import PITCH_LIMIT_DEG, Styles
 from worldloom.train.data.motion import integrate, metres, place, sketch
-from worldloom.train.data.paths import BODY_RADIUS_M, Episodes, clearance_at, sample_episodes, scripted
+from worldloom.train.data.paths import (
+    BODY_RADIUS_M,
+    Episodes,
+    clearance_at,
+    come_back,
+    sample_episodes,
+    scripted,
+)
 from worldloom.train.data.worlds import Worlds, sample_worlds
 
 FRAMES = 161
@@ -117,3 +124,24 @@ def test_a_script_that_leaves_every_world_is_refused_with_numbers(worlds: Worlds
     keyboard[:, 0] = 1
     with pytest.raises(InputError, match="600 frames"):
         scripted(worlds.select([0]), keyboard, torch.zeros(600, 2), draws=64)
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+@given(turn=st.sampled_from([-0.3, -0.1, 0.1, 0.13, 0.25]), key=st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_who_turns_through_half_a_circle_on_the_way_out_comes_home_all_the_same(
+    kind: int, turn: float, key: int
+) -> None:
+    frames = 221
+    keyboard, mouse = torch.zeros(1, frames, 6), torch.zeros(1, frames, 2)
+    keyboard[..., key] = 1.0
+    mouse[..., 1] = turn
+    styles = Styles(
+        returns=torch.tensor([kind]), spin=torch.zeros(1), circling=torch.zeros(1).bool(), lengths=torch.zeros(1, 2)
+    )
+    keys, camera = come_back(keyboard, mouse, styles)
+    pause = 40 if kind == 2 else 0
+    out = int((frames - 1 - pause) // 2 * 0.55)
+    poses = integrate(keys, camera)[0]
+    assert float(poses[:, :2].norm(dim=-1).max()) > 50
+    assert float(poses[2 * out + pause, :2].norm()) < 1.0

@@ -97,11 +97,13 @@ def _run(
     plan = load_recipe(recipe)
     plan = driver.quick(plan) if quick else plan
     out.mkdir(parents=True, exist_ok=True)
-    if carried is not None:
-        bundle.unpack(carried, out)
-        load_kernels(carried)
     names = [name for name, _ in stages]
     with join(chosen) as ranks:
+        if carried is not None:
+            if ranks.is_first:
+                bundle.unpack(carried, out)
+            ranks.wait()
+            load_kernels(carried)
         place = Workplace(
             preset=load_preset(plan.preset),
             out=out,

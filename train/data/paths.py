@@ -63,7 +63,7 @@ def sample_episodes(worlds: Worlds, num_frames: int, seed: int) -> Episodes:
     styles = draw_styles(len(worlds), generator)
     start = _starts(worlds, generator)
     keyboard, mouse = _wander(worlds, start, styles, num_frames, generator)
-    keyboard, mouse = _come_back(keyboard, mouse, styles)
+    keyboard, mouse = come_back(keyboard, mouse, styles)
     return _finish(worlds, start, keyboard, mouse)
 
 
@@ -131,11 +131,12 @@ def _wander(
     return torch.cat(keyboard, 1), torch.cat(mouse, 1)
 
 
-def _come_back(keyboard: Tensor, mouse: Tensor, styles: Styles) -> tuple[Tensor, Tensor]:
-    """Rewrites the episodes that return: out, a pause or half a turn, back, and then out again."""
+def come_back(keyboard: Tensor, mouse: Tensor, styles: Styles) -> tuple[Tensor, Tensor]:
+    """Rewrites the episodes that return: out, a pause or half a turn, back to where they began, and then out again."""
     batch, frames = keyboard.shape[:2]
     device = keyboard.device
     kind = styles.returns.to(device)[:, None]
+    keyboard = keyboard.masked_fill(_loses_its_way(keyboard, mouse, kind)[..., None], 0.0)
     share, extra = styles.lengths.to(device).unbind(-1)
     pause = torch.where(kind[:, 0] == 2, 40 + (40 * extra).long(), (12 * extra).long())
     longest = (frames - 1 - pause) // 2
@@ -160,6 +161,21 @@ def _come_back(keyboard: Tensor, mouse: Tensor, styles: Styles) -> tuple[Tensor,
     turn = (_HALF_TURN / pause.clamp_min(1))[:, None].expand_as(camera[..., 1])
     camera[..., 1] = torch.where(resting & (kind == 2), turn, camera[..., 1])
     return keys, camera
+
+
+def _loses_its_way(keyboard: Tensor, mouse: Tensor, kind: Tensor) -> Tensor:
+    """(B, F) rows in which who will return must not walk: the way back would lead elsewhere.
+
+    A step goes along the mean of the yaw before and after it, which flips where yaw wraps around at ±180 degrees, and
+    not on the same row when that is crossed the other way. After half a turn it wraps at 0.
+    """
+    yaw = integrate(keyboard, mouse)[..., 4]
+    yaw = torch.cat([yaw, yaw[:, -1:]], 1)
+    behind = torch.where(yaw > 0, yaw - 180, yaw + 180)
+    wraps = [(y[:, 1:] - y[:, :-1]).abs() > 90 for y in (yaw, behind)]
+    at_end = [(y[:, 1:].abs() == 180) | (y[:, :-1].abs() == 180) for y in (yaw, behind)]
+    crosses, crosses_behind = (wrap | end for wrap, end in zip(wraps, at_end, strict=True))
+    return ((kind > 0) & crosses) | ((kind == 2) & crosses_behind)
 
 
 def scripted(worlds: Worlds, keyboard: Tensor, mouse: Tensor, seed: int = 0, draws: int = 4096) -> Episodes:
