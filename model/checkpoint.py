@@ -40,14 +40,33 @@ _NAMES_SHOWN = 5
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Rename = Callable[[str], str | None]
+Materialise = Callable[[nn.Module, str], None]
+"""Gives a part of a model on the meta device its weights; the part's names begin with the given prefix in the model."""
+Assemble = Callable[[WorldTransformer, Materialise], None]
+"""Makes a transformer on the meta device ready to run."""
+
+
+def fill_at_once(model: WorldTransformer, materialise: Materialise) -> None:
+    """The plain model."""
+    materialise(model, "")
+
+
+def _same_name(name: str) -> str:
+    return name
 
 
 def load_transformer(
-    directory: str | Path, *, device: torch.device | str, dtype: torch.dtype, int8: bool = False
+    directory: str | Path,
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    int8: bool = False,
+    assemble: Assemble = fill_at_once,
 ) -> WorldTransformer:
     """The transformer of a directory with `config.json` and `diffusion_pytorch_model*.safetensors`.
 
-    With `int8`, the linear layers of both attentions compute in int8. Raises CheckpointError or ConfigError.
+    With `int8`, the linear layers of both attentions compute in int8. `assemble` fills the model, which has no memory
+    yet, part by part. Raises CheckpointError or ConfigError.
     """
     directory = Path(directory)
     config = TransformerConfig.from_dict(read_json(directory / "config.json"))
@@ -56,8 +75,9 @@ def load_transformer(
         if int8:
             quantize_module(model)
     with open_tensors(*shard_paths(directory, TRANSFORMER_STEM)) as file:
-        fill(model, file, device=device, dtype=dtype, where=str(directory))
-    return model.eval()
+        check_fits(model, file, where=str(directory))
+        assemble(model.eval(), lambda part, prefix: fill(part, file, device=device, dtype=dtype, prefix=prefix))
+    return model
 
 
 def load_vae_encoder(path: str | Path, config: VAEConfig, *, device: torch.device | str, dtype: torch.dtype) -> Encoder:
@@ -78,7 +98,8 @@ def load_text(path: str | Path, config: TextConfig, *, device: torch.device | st
     with torch.device("meta"):
         network = UMT5Encoder(config)
     with open_tensors(Path(path)) as file:
-        fill(network, file, device=device, dtype=dtype, where=str(path))
+        check_fits(network, file, where=str(path))
+        fill(network, file, device=device, dtype=dtype)
     return network.eval()
 
 
@@ -95,23 +116,32 @@ def read_json(path: Path) -> dict[str, object]:
     return raw
 
 
+def check_fits(module: nn.Module, file: TensorFile, *, where: str, rename: Rename = _same_name) -> None:
+    """Raises CheckpointError that lists all that is missing, not expected, or of another shape.
+
+    `where` names the file in errors; for `rename` see `fill`.
+    """
+    stored = {ours: file.shapes[name] for name in file.shapes if (ours := rename(name)) is not None}
+    _check(module.state_dict(), stored, where)
+
+
 def fill(
     module: nn.Module,
     file: TensorFile,
     *,
     device: torch.device | str,
     dtype: torch.dtype,
-    where: str,
-    rename: Rename = lambda name: name,
+    rename: Rename = _same_name,
+    prefix: str = "",
 ) -> None:
-    """Gives every parameter of a module on the meta device its tensor of `file`; floating ones become `dtype`.
+    """Gives every parameter of a module on the meta device its tensor of `file`, which fits; floating ones become
+    `dtype`.
 
-    `rename` turns a name of the file into the module's, or None if the tensor is not for this module. `where` names the
-    file in errors. Raises CheckpointError that lists all that is missing, not expected, or of another shape.
+    `rename` turns a name of the file into the module's, or None if the tensor is not for this module. What the file
+    knows as `prefix` and a name is the module's name.
     """
     expected = module.state_dict()
-    stored = {ours: name for name in file.shapes if (ours := rename(name)) is not None}
-    _check(expected, {ours: file.shapes[name] for ours, name in stored.items()}, where)
+    stored = {ours.removeprefix(prefix): name for name in file.shapes if (ours := rename(name)) is not None}
     state: dict[str, Tensor] = {}
     for name in expected:
         if not _is_scale(name, expected):
@@ -139,7 +169,8 @@ def _load_vae_half(
         return None if ours is None or ours in STATS or ours.startswith(other) else ours
 
     with open_tensors(path) as file:
-        fill(half, file, device=device, dtype=dtype, where=str(path), rename=rename)
+        check_fits(half, file, where=str(path), rename=rename)
+        fill(half, file, device=device, dtype=dtype, rename=rename)
         _set_stats(half, file)
     return half.eval()
 

@@ -6,9 +6,7 @@ import hashlib
 import math
 
 import torch
-from torch import Tensor
-
-from .transformer import WorldTransformer
+from torch import Tensor, nn
 
 # Layers that write to the residual stream start small, so that it keeps its size through all blocks.
 _GAINS = {
@@ -24,13 +22,13 @@ _GAINS = {
 
 
 @torch.no_grad()
-def init_weights(model: WorldTransformer, seed: int, *, fast: bool = False) -> None:
-    """Fill the parameters of a materialised model, in place.
+def init_weights(model: nn.Module, seed: int, *, fast: bool = False, prefix: str = "") -> None:
+    """Fill the parameters of a materialised transformer, or of its part whose names begin with `prefix`, in place.
 
     Every parameter has a generator of its own, keyed by (seed, name): its values depend on no order, no other
     parameter and no device. With `fast` they are drawn where the parameter lies, and differ between kinds of devices.
     """
-    for name, parameter in model.named_parameters():
+    for name, parameter in model.named_parameters(prefix.removesuffix(".")):
         device = parameter.device if fast else torch.device("cpu")
         parameter.copy_(_draw(name, parameter.shape, torch.Generator(device).manual_seed(_key(seed, name))))
 
