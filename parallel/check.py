@@ -109,6 +109,7 @@ def synthetic_parts(
         encode_image=lambda video: image,
         device=device,
         dtype=torch_dtype(preset),
+        camera_cache=preset.camera_cache,
     )
 
 

@@ -31,13 +31,14 @@ def load_sharded_rollout(preset: Preset, ranks: Ranks, *, head_chunks: int = 1) 
         encode_image=encode_image,
         device=ranks.device,
         dtype=torch_dtype(preset),
+        camera_cache=preset.camera_cache,
     )
     return Rollout(preset.sampling, sharded_parts(parts, sharding))
 
 
 def _encoders(preset: Preset, device: torch.device) -> tuple[Callable[[str], Tensor], Callable[[Tensor], Tensor]]:
-    text, image = load_text_encoder(preset, device), load_encoder(preset, device)
-    return lambda prompt: text.encode([prompt])[0], image.encode
+    text = load_text_encoder(preset, device if preset.text_device == "same" else "cpu")
+    return lambda prompt: text.encode([prompt])[0], load_encoder(preset, device).encode
 
 
 def _elsewhere(what: object) -> Tensor:
