@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ class DecodedChunk:
     planned_s: float
     """When the chunk's planning began."""
     first_frame_s: float
-    """When its first piece was seen on the host."""
+    """When its first piece was on the host."""
     last_frame_s: float
     """When its last piece was."""
     stages: dict[str, float]
@@ -74,6 +75,15 @@ class _Flight:
     stages: dict[str, float]
     launched: LaunchedChunk
     pieces: list[LaunchedFrames]
+    landing: Future[_Landing]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Landing:
+    """A chunk's pieces on the host, and when each came."""
+
+    frames: tuple[npt.NDArray[np.uint8], ...]
+    moments_s: tuple[float, ...]
 
 
 class LocalPipeline:
@@ -94,6 +104,8 @@ class LocalPipeline:
         self._store = Store(StoreConfig(budget_bytes=store_bytes))
         self._decoder_states: dict[str, DecoderState | None] = {}
         self._decoding = _stream(self.device)
+        # Sees frames arrive while the host launches what comes next.
+        self._landing = ThreadPoolExecutor(1, "landing")
 
     def warm_up(self) -> None:
         """Make what only the first chunks would have to wait for: kernels, plans, memory."""
@@ -145,13 +157,15 @@ class LocalPipeline:
         planned_s = time.perf_counter()
         clip = self._plan(actions, stages)
         launched = self._engine.launch(ChunkJob(session=actions.session, epoch=EPOCH, clip=clip))
+        pieces = self._decode(actions.session, clip.chunk, launched)
         return _Flight(
             session=actions.session,
             clip=clip,
             planned_s=planned_s,
             stages=stages,
             launched=launched,
-            pieces=self._decode(actions.session, clip.chunk, launched),
+            pieces=pieces,
+            landing=self._landing.submit(_land, pieces),
         )
 
     def _plan(self, actions: ChunkActions, stages: dict[str, float]) -> ClipInputs:
@@ -205,12 +219,18 @@ class LocalPipeline:
         flight.stages |= {**result.timings, "commit": time.perf_counter() - began}
 
 
+def _land(pieces: list[LaunchedFrames]) -> _Landing:
+    """Wait for a chunk's pieces, one after the other."""
+    frames, moments_s = [], []
+    for piece in pieces:
+        frames.append(piece.wait())
+        moments_s.append(time.perf_counter())
+    return _Landing(frames=tuple(frames), moments_s=tuple(moments_s))
+
+
 def _landed(flight: _Flight) -> DecodedChunk:
     """Wait for a chunk's frames."""
-    moments, frames = [], []
-    for piece in flight.pieces:
-        frames.append(piece.wait())
-        moments.append(time.perf_counter())
+    landing = flight.landing.result()
     stages = dict(flight.stages)
     for piece in flight.pieces:
         for name, seconds in piece.stages.seconds.items():
@@ -218,10 +238,10 @@ def _landed(flight: _Flight) -> DecodedChunk:
     return DecodedChunk(
         session=flight.session,
         chunk=flight.clip.chunk,
-        frames=tuple(frames),
+        frames=landing.frames,
         planned_s=flight.planned_s,
-        first_frame_s=moments[0],
-        last_frame_s=moments[-1],
+        first_frame_s=landing.moments_s[0],
+        last_frame_s=landing.moments_s[-1],
         stages=stages,
     )
 

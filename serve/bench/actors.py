@@ -1,0 +1,135 @@
+"""The benchmark's work in Ray actors: a rank, a decoder and the memory store, each a process, without a gateway."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Self
+
+import ray
+
+from ...cluster.config import ClusterConfig
+from ...cluster.engine import ChunkResult
+from ...cluster.engines import make_decoder
+from ...cluster.gang import RANK_CPUS, Rank
+from ...cluster.messages import SessionSpec
+from ...cluster.peer import plain
+from ...cluster.service import check_gpus
+from ...cluster.store import StoreActor
+from ...cluster.threads import use_all_cores
+from ...errors import WorldloomError
+from ...memory.records import ChunkRecord
+from ...model.clip import Array, ClipInputs, MemoryQuery, MemoryView
+from ...model.preset import Preset
+from ..ray_start import start_ray
+from .driver import DecodedAt, job_of
+from .machine import peak_memory_gb
+from .setting import PROMPT, STORE_BYTES, VIEWPOINT, start_image
+from .threads import decode_pieces
+
+BENCH_NAMESPACE = "worldloom-bench"
+STORE_CALLS = 100
+
+
+class BenchRank(Rank):
+    """A worker group's rank that tells how much memory it took."""
+
+    def peak_memory_gb(self) -> float | None:
+        return peak_memory_gb()
+
+
+class BenchDecoder:
+    """Decodes streams as a replica does, and keeps the frames to itself."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self._config = config
+        self._states: dict[str, Any] = {}
+
+    def load(self) -> None:
+        if self._config.preset.engine != "mock":
+            use_all_cores()
+        self._decoder = make_decoder(self._config.preset, self._config.device)
+        self._decoder.warm_up()
+
+    def open(self, session: str) -> None:
+        self._states[session] = None
+
+    def decode(self, session: str, chunk: int, latents: Array) -> DecodedAt:
+        decoded, self._states[session] = decode_pieces(self._decoder, chunk, latents, self._states[session])
+        return decoded
+
+    def peak_memory_gb(self) -> float | None:
+        return peak_memory_gb()
+
+
+class RayBackend:
+    """See `Backend`."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        """Starts the actors on the Ray cluster that this process is connected to. Raises DoesNotFit."""
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        check_gpus(config, available=resources.get("GPU", 0.0))
+        self._config = config
+        rank_gpus, decoder_gpus = (config.rank_gpus, config.decoder_gpus) if config.uses_gpus else (0, 0)
+        self._store = _start(StoreActor, config, num_cpus=0, max_concurrency=STORE_CALLS)
+        self._rank = _start(BenchRank, config, num_cpus=RANK_CPUS, num_gpus=rank_gpus)
+        self._decoder = _start(BenchDecoder, config, num_cpus=RANK_CPUS, num_gpus=decoder_gpus)
+        self._epochs: dict[str, int] = {}
+
+    @classmethod
+    def load(cls, preset: Preset) -> Self:
+        """With the preset's networks loaded and warm; starts Ray for this process alone unless it is connected."""
+        if not ray.is_initialized():
+            start_ray("local", verbose=False)
+        backend = cls(ClusterConfig(preset=preset, name=BENCH_NAMESPACE, decoders=1, store_bytes=STORE_BYTES))
+        try:
+            ray.get([backend._rank.load.remote(), backend._decoder.load.remote()])
+        except WorldloomError as error:
+            raise plain(error) from error
+        return backend
+
+    async def open(self, session: str, seed: int) -> None:
+        preset = self._config.preset
+        spec = SessionSpec(
+            session=session,
+            preset=preset.name,
+            image=start_image(preset),
+            prompt=PROMPT,
+            seed=seed,
+            viewpoint=VIEWPOINT,
+            token_hash="",
+            created_at=time.time(),
+        )
+        await self._store.create.remote(spec)
+        self._epochs[session] = await self._store.take_over.remote(session)
+        await self._decoder.open.remote(session)
+
+    async def retrieve(self, session: str, query: MemoryQuery) -> MemoryView:
+        view: MemoryView = await self._store.retrieve.remote(session, 0, query)
+        return view
+
+    async def denoise(self, session: str, clip: ClipInputs) -> ChunkResult:
+        result: ChunkResult = await self._rank.step.remote(job_of(session, clip))
+        return result
+
+    async def commit(self, session: str, record: ChunkRecord) -> None:
+        await self._store.commit.remote(session, self._epochs[session], record)
+
+    async def decode(self, session: str, chunk: int, latents: Array) -> DecodedAt:
+        decoded: DecodedAt = await self._decoder.decode.remote(session, chunk, latents)
+        return decoded
+
+    def peak_memory_gb(self) -> float | None:
+        """Of rank and decoder together, which share a GPU."""
+        peaks: list[float | None] = ray.get([self._rank.peak_memory_gb.remote(), self._decoder.peak_memory_gb.remote()])
+        known = [peak for peak in peaks if peak is not None]
+        return sum(known) if known else None
+
+    def close(self) -> None:
+        """End the actors, and Ray too where this process started it."""
+        for actor in (self._store, self._rank, self._decoder):
+            ray.kill(actor)
+
+
+def _start(kind: type, config: ClusterConfig, **options: Any) -> Any:
+    remote: Any = ray.remote(kind)
+    return remote.options(**options).remote(config)

@@ -1,0 +1,102 @@
+"""What a benchmark run leaves behind: one flat JSON object a file. Importable without torch and Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from ...errors import ConfigError
+from ...model.precision import Precision
+from ...model.preset import DecoderChoice
+
+Positive = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    preset: str
+    gpus: Annotated[int, Field(ge=0)]
+    """0: computed on the CPU."""
+    sessions: Count
+    height: Count
+    width: Count
+    steps: Count
+    precision: Precision
+    decoder: DecoderChoice
+    placement: Literal["single", "replicated", "pipelined"]
+    """single: all of the model on one device."""
+    fps: Positive
+    """Frames a second of one session; of the slowest one where there are several."""
+    fps_total: Positive
+    """Sum over the sessions."""
+    device: str
+    versions: dict[str, str]
+    commit: str
+    """What was measured; ends in '-dirty' where the checkout had changes."""
+    source: Literal["measured", "simulated"]
+
+    @model_validator(mode="after")
+    def _total_is_no_less_than_its_parts(self) -> Self:
+        # Both are rounded.
+        if self.fps_total < self.fps * self.sessions * 0.999:
+            raise ValueError(f"fps_total {self.fps_total} is less than {self.sessions} sessions of {self.fps}")
+        return self
+
+
+class EngineRecord(_Record):
+    """A run of the engine's whole path without a network: from actions to RGB frames in host memory."""
+
+    stages: dict[str, Seconds]
+    """Median seconds a chunk of each stage after the first chunk, 'chunk' from one chunk's last frame to the next one's
+    in the same session, and 'chunk_p95'. Stages overlap: they need not add up to 'chunk'."""
+    first_frame_s: Positive
+    """From the first plan to the first frame, with all warmed up before."""
+    peak_memory_gb: Positive | None
+    """10⁹ bytes that PyTorch held on its fullest GPU at most; None on the CPU."""
+
+
+class ServedRecord(_Record):
+    """A run of the whole service, as a client on the same machine saw it."""
+
+    codec: str
+    """Of the frames that the client received."""
+    seconds: Positive
+    """How long it played, after the first chunk."""
+    frames: Count
+    late_frames: Annotated[int, Field(ge=0)]
+    """Frames that came after their moment in a player that shows them at the preset's frame rate."""
+    action_to_frame_p50_s: Seconds
+    """From sending a change of controls to receiving the first frame that it shaped."""
+    action_to_frame_p95_s: Seconds
+    create_to_frame_text_s: Positive
+    """From asking for a session by prompt to its first frame."""
+    create_to_frame_image_s: Positive
+    """Likewise with an uploaded image."""
+
+
+Record = EngineRecord | ServedRecord
+_ANY: TypeAdapter[Record] = TypeAdapter(Record)
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file, of whichever kind its fields are. Raises ConfigError if it is none."""
+    try:
+        return _ANY.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ConfigError(f"{path} is no benchmark record: {error}", hint="Make it with 'worldloom bench'.") from error
+
+
+def read_records(folder: Path) -> dict[str, Record]:
+    """All records of a folder by file name without `.json`, sorted."""
+    return {path.stem: read_record(path) for path in sorted(folder.glob("*.json"))}
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Write one file; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,156 @@
+"""One run of the engine's whole path: warm up, play, measure, and what comes out as a record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ...errors import ConfigError
+from ...model.preset import DecoderChoice, Preset
+from ..actions import Actions
+from .figures import ChunkTimes, OnChunk, figures_of
+from .machine import describe_machine, limit_memory
+from .power import PowerMeter, summarize
+from .records import EngineRecord
+from .trace import write_trace
+from .walk import frames_of, there_and_back
+
+SEED = 11
+TRACED_CHUNKS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchConfig:
+    """What is run, and how long."""
+
+    preset: Preset
+    chunks: int
+    """Of each session, at least two."""
+    sessions: int = 1
+    device: str = "auto"
+    """Torch device in this process; Ray chooses its own."""
+    through_ray: bool = False
+    profile: Path | None = None
+    """Where a trace goes, of chunks played after the measured ones."""
+    memory_limit_gb: float | None = None
+    commit: str | None = None
+    """What is measured, where it is no git checkout."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchRun:
+    """A record, and what else was seen."""
+
+    record: EngineRecord
+    chunks: list[ChunkTimes]
+    power: str
+    """Power, clocks, temperature and memory in use; empty where no NVIDIA tool tells."""
+
+
+class Runner(Protocol):
+    """Plays worlds on something that is loaded and warm."""
+
+    def play(self, name: str, actions: list[Actions], chunks: int, on_chunk: OnChunk) -> None:
+        """Play `chunks` chunks of a new world for each of `actions`, all side by side; their names begin with `name`.
+        `on_chunk` hears of each chunk whose frames are in host memory."""
+        ...
+
+    def peak_memory_gb(self) -> float | None:
+        """10⁹ bytes of GPU memory that were held at most; None where no GPU is used."""
+        ...
+
+    def close(self) -> None:
+        """End what the runner started."""
+        ...
+
+
+def run_bench(config: BenchConfig, on_chunk: OnChunk) -> BenchRun:
+    """Load, warm up, play and measure. `on_chunk` hears of each chunk whose frames are in host memory.
+
+    Raises ConfigError, CheckpointError or DoesNotFit.
+    """
+    chunks: list[ChunkTimes] = []
+
+    def collect(times: ChunkTimes) -> None:
+        chunks.append(times)
+        on_chunk(times)
+
+    device = _device_of(config)
+    if config.memory_limit_gb is not None:
+        limit_memory(config.memory_limit_gb)
+    runner = _load_runner(config, device)
+    try:
+        with PowerMeter() as meter:
+            runner.play("measured", _walks(config.sessions, config.chunks), config.chunks, collect)
+        peak_gb = runner.peak_memory_gb()
+        if config.profile is not None:
+            with write_trace(config.profile):
+                runner.play("traced", _walks(1, TRACED_CHUNKS), TRACED_CHUNKS, lambda times: None)
+    finally:
+        runner.close()
+    record = _record(config, chunks, device, peak_gb)
+    return BenchRun(record=record, chunks=chunks, power=summarize(meter.samples))
+
+
+def decoder_choice(preset: Preset) -> DecoderChoice:
+    """Which decoder the preset has. Raises ConfigError for one that has no name."""
+    for choice in DecoderChoice:
+        if choice.pruning_rate == preset.decoder_pruning_rate:
+            return choice
+    raise ConfigError(
+        f"preset {preset.name!r} has a decoder pruned by {preset.decoder_pruning_rate:g}", hint="Give --decoder."
+    )
+
+
+def _walks(sessions: int, chunks: int) -> list[Actions]:
+    return [there_and_back(SEED + 1000 * session, frames_of(chunks)) for session in range(sessions)]
+
+
+def _device_of(config: BenchConfig) -> str:
+    if config.preset.engine == "mock" or (config.preset.num_gpus == 0 and config.through_ray):
+        return "cpu"
+    from ...model.load import resolve_device
+
+    return str(resolve_device(config.device))
+
+
+def _load_runner(config: BenchConfig, device: str) -> Runner:
+    # Ray and torch take seconds to import, and a machine may lack the one that is not asked for.
+    if config.through_ray:
+        from .actors import RayBackend
+        from .driver import BackendRunner
+
+        return BackendRunner(config.preset, RayBackend.load(config.preset))
+    if config.preset.engine == "mock":
+        from .driver import BackendRunner
+        from .threads import ThreadBackend
+
+        return BackendRunner(config.preset, ThreadBackend(config.preset))
+    from .pipeline import PipelineRunner
+
+    return PipelineRunner(config.preset, device)
+
+
+def _record(config: BenchConfig, chunks: list[ChunkTimes], device: str, peak_gb: float | None) -> EngineRecord:
+    preset, figures, machine = config.preset, figures_of(chunks), describe_machine(device, commit=config.commit)
+    return EngineRecord(
+        preset=preset.name,
+        gpus=0 if device == "cpu" else 1,
+        sessions=config.sessions,
+        height=preset.video.height,
+        width=preset.video.width,
+        steps=preset.sampling.steps,
+        precision=preset.precision,
+        decoder=decoder_choice(preset),
+        placement="single",
+        fps=round(figures.fps, 3),
+        fps_total=round(figures.fps_total, 3),
+        stages={name: round(seconds, 5) for name, seconds in figures.stages.items()},
+        first_frame_s=round(figures.first_frame_s, 5),
+        peak_memory_gb=None if peak_gb is None else round(peak_gb, 2),
+        device=machine.device,
+        versions=machine.versions,
+        commit=machine.commit,
+        source="measured",
+    )

@@ -1,0 +1,111 @@
+"""The records of a folder as markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .figures import CHUNK_P95, STEPS
+from .records import EngineRecord, Record, ServedRecord
+
+HEAD = """# Records
+
+Made by `worldloom bench table` from the files in [results](results); what the columns mean is in
+[README.md](README.md). Times are milliseconds unless the column says otherwise, medians over a run's chunks.
+"""
+
+
+def format_table(records: Mapping[str, Record]) -> str:
+    """Markdown of all records by file name, fastest first within the same preset."""
+    engine = [(name, record) for name, record in records.items() if isinstance(record, EngineRecord)]
+    served = [(name, record) for name, record in records.items() if isinstance(record, ServedRecord)]
+    parts = [HEAD]
+    if engine:
+        parts.append("## Engine: actions to RGB frames in host memory\n\n" + _engine_table(engine))
+    if served:
+        parts.append("## Service: a client on the same machine\n\n" + _served_table(served))
+    return "\n".join(parts)
+
+
+def _engine_table(rows: list[tuple[str, EngineRecord]]) -> str:
+    heads = (
+        *_COMMON_HEADS, "frames/s", "in all", "chunk p95", "prepare", "steps", "decode", "first frame s", "memory GB",
+        *_LAST_HEADS,
+    )  # fmt: skip
+    return _markdown(
+        heads,
+        [
+            (
+                *_common(record),
+                f"**{record.fps:.1f}**",
+                f"{record.fps_total:.1f}",
+                _ms(record.stages.get(CHUNK_P95)),
+                _ms(record.stages.get("prepare")),
+                _ms(record.stages.get(STEPS)),
+                _ms(record.stages.get("decode")),
+                f"{record.first_frame_s:.2f}",
+                "–" if record.peak_memory_gb is None else f"{record.peak_memory_gb:.1f}",
+                *_last(name, record),
+            )
+            for name, record in sorted(rows, key=_order)
+        ],
+    )
+
+
+def _served_table(rows: list[tuple[str, ServedRecord]]) -> str:
+    heads = (
+        *_COMMON_HEADS, "codec", "seconds", "frames/s", "in all", "late", "action to frame p50 / p95",
+        "text to frame s", "image to frame s", *_LAST_HEADS,
+    )  # fmt: skip
+    return _markdown(
+        heads,
+        [
+            (
+                *_common(record),
+                record.codec,
+                f"{record.seconds:.0f}",
+                f"**{record.fps:.1f}**",
+                f"{record.fps_total:.1f}",
+                f"{record.late_frames} of {record.frames}",
+                f"{_ms(record.action_to_frame_p50_s)} / {_ms(record.action_to_frame_p95_s)}",
+                f"{record.create_to_frame_text_s:.2f}",
+                f"{record.create_to_frame_image_s:.2f}",
+                *_last(name, record),
+            )
+            for name, record in sorted(rows, key=_order)
+        ],
+    )
+
+
+_COMMON_HEADS = ("preset", "size", "steps", "GPUs", "placement", "sessions", "precision", "decoder")
+_LAST_HEADS = ("device", "commit", "source", "record")
+
+
+def _common(record: Record) -> tuple[str, ...]:
+    return (
+        record.preset,
+        f"{record.height}×{record.width}",
+        str(record.steps),
+        str(record.gpus),
+        record.placement,
+        str(record.sessions),
+        record.precision,
+        record.decoder,
+    )
+
+
+def _last(name: str, record: Record) -> tuple[str, ...]:
+    return record.device, record.commit, record.source, f"[{name}](results/{name}.json)"
+
+
+def _order(row: tuple[str, Record]) -> tuple[str, int, int, float, str]:
+    name, record = row
+    return record.preset, record.gpus, record.sessions, -record.fps, name
+
+
+def _ms(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{1000 * seconds:.1f}"
+
+
+def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

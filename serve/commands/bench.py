@@ -1,0 +1,129 @@
+"""`worldloom bench`: how fast worlds are made, as records that others can make again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from tqdm import tqdm
+
+from .model_options import chosen_preset, model_options
+
+OUT_FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+json_option = click.option("--json", "json_file", type=OUT_FILE, help="Write the record here.")
+commit_option = click.option("--commit", help="What is measured (default: the checkout's commit).")
+sessions_option = click.option(
+    "--sessions", type=click.IntRange(min=1), default=1, show_default=True, help="Worlds that are played at once."
+)
+
+
+@click.group(invoke_without_command=True)
+@model_options()
+@sessions_option
+@click.option("--chunks", type=click.IntRange(min=2), default=60, show_default=True, help="Chunks of each world.")
+@click.option("--device", default="auto", show_default=True, help="'cpu', 'cuda:0', …; 'auto' takes a GPU if any.")
+@click.option("--through", type=click.Choice(["process", "ray"]), default="process", show_default=True,
+              help="All in this process, or ranks, decoders and memory store as Ray actors.")  # fmt: skip
+@click.option(
+    "--memory-limit-gb", type=click.FloatRange(min=0, min_open=True), help="Pretend that the GPU has so much."
+)
+@click.option("--profile", type=OUT_FILE, help="Also play three more chunks and write a trace of them, for Perfetto.")
+@json_option
+@commit_option
+@click.pass_context
+def bench(ctx: click.Context, /, **options: Any) -> None:
+    """Measure how fast worlds are made, without a network: plan, retrieve, denoise, commit, decode to RGB.
+
+    Loads and warms up first. Frames a second count from the last frame of a world's first chunk to the last frame of
+    its last one; a record needs at least 60 chunks.
+    """
+    if ctx.invoked_subcommand is None:
+        run_engine(**options)
+
+
+def run_engine(
+    *,
+    sessions: int,
+    chunks: int,
+    device: str,
+    through: str,
+    memory_limit_gb: float | None,
+    profile: Path | None,
+    json_file: Path | None,
+    commit: str | None,
+    **model: Any,
+) -> None:
+    # torch takes seconds to import: not for --help.
+    from ..bench.records import write_record
+    from ..bench.report import format_run
+    from ..bench.run import BenchConfig, run_bench
+
+    if through == "ray" and (memory_limit_gb is not None or profile is not None):
+        raise click.UsageError("--memory-limit-gb and --profile look at this process: not with --through ray")
+    preset = chosen_preset(**model)
+    config = BenchConfig(
+        preset=preset,
+        chunks=chunks,
+        sessions=sessions,
+        device=device,
+        through_ray=through == "ray",
+        profile=profile,
+        memory_limit_gb=memory_limit_gb,
+        commit=commit,
+    )
+    bar: tqdm[NoReturn] = tqdm(
+        total=chunks * sessions, unit="chunk", desc=f"{preset.name}: warming up", disable=None, dynamic_ncols=True
+    )
+    with bar:
+        run = run_bench(config, lambda times: _advance(bar, f"chunk {times.chunk}"))
+    click.echo(format_run(run))
+    if json_file is not None:
+        write_record(run.record, json_file)
+        click.echo(f"record {json_file}")
+
+
+@bench.command("serve")
+@model_options()
+@sessions_option
+@click.option("--url", help="A running service, of the model that the options name (default: start one).")
+@click.option("--seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="How long to play.")
+@json_option
+@commit_option
+def bench_serve(
+    url: str | None, seconds: float, sessions: int, json_file: Path | None, commit: str | None, **model: Any
+) -> None:
+    """Measure the whole service on Ray: encoded frames that a client on this machine receives."""
+    from ..bench.records import write_record
+    from ..bench.report import format_served
+    from ..bench.served import ServedConfig, measure_service, service_at
+
+    preset = chosen_preset(**model)
+    config = ServedConfig(preset=preset, seconds=seconds, sessions=sessions, commit=commit)
+    bar: tqdm[NoReturn] = tqdm(unit=" frames", desc=f"{preset.name}: starting", disable=None, dynamic_ncols=True)
+    with bar, service_at(url, config) as address:
+        record = measure_service(address, config, lambda: _advance(bar, "playing"))
+    click.echo(format_served(record))
+    if json_file is not None:
+        write_record(record, json_file)
+        click.echo(f"record {json_file}")
+
+
+@bench.command("table")
+@click.option("--results", type=FOLDER, default="ops/bench/results", show_default=True, help="Folder of records.")
+@click.option("--out", type=OUT_FILE, default="ops/bench/table.md", show_default=True, help="The markdown file.")
+def bench_table(results: Path, out: Path) -> None:
+    """Write the table of all records. Run it where the checkout is."""
+    from ..bench.records import read_records
+    from ..bench.table import format_table
+
+    records = read_records(results)
+    out.write_text(format_table(records), encoding="utf-8")
+    click.echo(f"{len(records)} records → {out}")
+
+
+def _advance(bar: tqdm[NoReturn], what: str) -> None:
+    bar.update()
+    bar.set_description(what, refresh=False)

@@ -1,0 +1,83 @@
+"""Benchmark records: their form, those that are stored, and the table of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from pydantic import ValidationError
+from worldloom.errors import ConfigError
+from worldloom.serve.bench.records import EngineRecord, Record, ServedRecord, read_record, read_records, write_record
+from worldloom.serve.bench.table import format_table
+from worldloom.serve.commands.bench import bench
+
+from .samples import ENGINE, SERVED, engine_record, served_record
+
+BENCH_DIR = Path(__file__).parents[3] / "ops" / "bench"
+FIELDS = (
+    "preset, gpus, sessions, height, width, steps, precision, decoder, placement, fps, fps_total, stages, "
+    "first_frame_s, peak_memory_gb, device, versions, commit, source"
+)
+
+
+def test_an_engine_record_has_exactly_the_agreed_fields() -> None:
+    assert set(EngineRecord.model_fields) == set(FIELDS.split(", "))
+
+
+def test_a_file_comes_back_as_the_kind_of_record_that_it_is(tmp_path: Path) -> None:
+    for record in (engine_record(), engine_record(peak_memory_gb=None), served_record()):
+        path = tmp_path / "new" / "record.json"
+        write_record(record, path)
+        assert read_record(path) == record and type(read_record(path)) is type(record)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": "guessed"},
+        {"fps": 0},
+        {"fps": float("nan")},
+        {"sessions": 4},
+        {"precision": "fp4"},
+        {"decoder": "p90"},
+        {"stages": {"plan": -1}},
+        {"peak_memory_gb": 0},
+        {"chunks": 60},
+    ],
+)
+def test_what_cannot_be_is_no_record(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        engine_record(**changes)
+
+
+@pytest.mark.parametrize("fields", [ENGINE, SERVED])
+def test_a_record_misses_no_field(fields: dict[str, Any], tmp_path: Path) -> None:
+    kind = EngineRecord if fields is ENGINE else ServedRecord
+    for name in fields:
+        with pytest.raises(ValidationError):
+            kind.model_validate({key: value for key, value in fields.items() if key != name})
+    (tmp_path / "other.json").write_text('{"machine": "some"}')
+    with pytest.raises(ConfigError, match=r"other\.json"):
+        read_records(tmp_path)
+
+
+def test_the_stored_table_is_that_of_the_stored_records() -> None:
+    assert (BENCH_DIR / "table.md").read_text(encoding="utf-8") == format_table(read_records(BENCH_DIR / "results"))
+
+
+def test_a_table_shows_each_record_once_the_fastest_first(tmp_path: Path) -> None:
+    records: dict[str, Record] = {
+        "slow": engine_record(fps=20, fps_total=20),
+        "fast": engine_record(),
+        "live": served_record(),
+    }
+    for name, record in records.items():
+        write_record(record, tmp_path / f"{name}.json")
+    out = tmp_path / "table.md"
+    done = CliRunner().invoke(bench, ["table", "--results", str(tmp_path), "--out", str(out)], catch_exceptions=False)
+    assert done.exit_code == 0 and "3 records" in done.output
+    rows = [line for line in out.read_text(encoding="utf-8").splitlines() if "abc1234" in line]
+    assert [line.rpartition("(results/")[2] for line in rows] == ["fast.json) |", "slow.json) |", "live.json) |"]
+    assert "| **41.5** |" in rows[0] and "| 970.0 |" in rows[0] and "3 of 2490" in rows[2]
