@@ -17,7 +17,7 @@ from .checkpoints import load_weights
 from .compiling import compile_blocks
 from .draw import ClipDraw, ClipMix, kind_of
 from .error_buffer import ErrorConfig
-from .evaluate import EvaluationConfig, report
+from .evaluation.rollouts import EvaluationConfig, report
 from .flow import FlowMatching
 from .footage import LatentSet
 from .latents import encode_episodes

@@ -21,7 +21,7 @@ from .base import load_model, training_latents
 from .clips import Clips
 from .compiling import compile_blocks
 from .draw import ClipDraw, ClipMix
-from .evaluate import EvaluationConfig, report
+from .evaluation.rollouts import EvaluationConfig, report
 from .footage import LatentSet, Starts
 from .latents import encode_starts
 from .muon import OptimizerConfig

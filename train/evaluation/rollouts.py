@@ -1,4 +1,5 @@
-"""How good a world model is, on worlds that it has not seen: against rendered truth, against what was asked, by eye."""
+"""Rollouts of many held-out worlds at once, at the end of a training stage: against rendered truth, against what was
+asked, by eye. The other measurements play one world at a time, as the service does."""
 
 from __future__ import annotations
 
@@ -10,31 +11,29 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES
-from ..model.layout import split_dim
-from ..model.vae import Decoder, Encoder
-from .clips import Episodes
-from .compiling import untuned
-from .data.motion import integrate, place
-from .data.paths import Episodes as Walks
-from .data.paths import scripted
-from .data.render import render
-from .data.worlds import HELD_OUT_FROM, Worlds, sample_worlds
-from .evaluation.metrics import psnr, ssim
-from .frames import to_signed
-from .latents import encode
-from .pictures import save_strip, to_uint8
-from .prompts import PromptTokens
-from .rendering import episodes_of, held_out_walks
-from .selfplay import Solver, frames_needed, roll
-from .stage import Workplace
-from .vae import load_autoencoder
-from .world_model import WorldModel
+from ...model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES
+from ...model.layout import split_dim
+from ...model.vae import Decoder, Encoder
+from ..clips import Episodes
+from ..compiling import untuned
+from ..data.motion import integrate, place
+from ..data.paths import Episodes as Walks
+from ..data.paths import scripted
+from ..data.render import render
+from ..data.worlds import HELD_OUT_FROM, Worlds, sample_worlds
+from ..frames import to_signed
+from ..latents import encode
+from ..pictures import save_strip, to_uint8
+from ..prompts import PromptTokens
+from ..rendering import episodes_of, held_out_walks
+from ..selfplay import Solver, frames_needed, roll
+from ..stage import Workplace
+from ..vae import load_autoencoder
+from ..world_model import WorldModel
+from .control import ACTIONS, star
+from .metrics import psnr, sharpness, ssim
+from .moves import Moves
 
-ACTIONS = ("W", "S", "A", "D", "left", "right")
-SPEED = 0.1
-"""Mouse units a frame of the turns."""
-MOVING_FRAMES = 16
 LAST_FRAMES = 4
 """Frames at a trial's end that are compared."""
 Frames = npt.NDArray[np.uint8]
@@ -94,27 +93,10 @@ def against_truth(
         figures[f"psnr_chunk{chunk}"] = float(psnr(made[:, part], truth[:, part]).mean())
         figures[f"ssim_chunk{chunk}"] = float(ssim(made[:, part], truth[:, part]).mean())
         frozen = truth[:, start : start + 1].expand_as(truth[:, part])
-        figures[f"sharpness_chunk{chunk}"] = float(_sharpness(made[:, part]) / _sharpness(truth[:, part]))
+        figures[f"sharpness_chunk{chunk}"] = float(sharpness(made[:, part]).mean() / sharpness(truth[:, part]).mean())
         figures[f"psnr_frozen_chunk{chunk}"] = float(psnr(frozen, truth[:, part]).mean())
         start = stop
     return figures, made
-
-
-def _sharpness(frames: Tensor) -> Tensor:
-    """Mean absolute second difference: what blur takes away."""
-    rows = frames[..., 2:, :] - 2 * frames[..., 1:-1, :] + frames[..., :-2, :]
-    columns = frames[..., 2:] - 2 * frames[..., 1:-1] + frames[..., :-2]
-    return rows.abs().mean() + columns.abs().mean()
-
-
-def action_rows(action: str, frames: int) -> tuple[Tensor, Tensor]:
-    """Keyboard (frames, 6) and mouse (frames, 2) that do one thing for a while and then nothing."""
-    keyboard, mouse = torch.zeros(frames, 6), torch.zeros(frames, 2)
-    if action in "WSAD":
-        keyboard[:MOVING_FRAMES, "WSAD".index(action)] = 1.0
-    else:
-        mouse[:MOVING_FRAMES, 1] = SPEED if action == "right" else -SPEED
-    return keyboard, mouse
 
 
 @torch.no_grad()
@@ -129,14 +111,16 @@ def control(
     config: EvaluationConfig,
     seed: int,
 ) -> tuple[dict[str, object], list[Frames]]:
-    """Share of trials in which the generated view matches the truth of the asked action best, of six.
+    """Share of trials in which the generated view matches the truth of the asked action best of all.
 
     Returns figures, and for each action a row of start, truth and generated view of the first world.
     """
     seeds = range(HELD_OUT_FROM + 500, HELD_OUT_FROM + 500 + config.control_worlds)
     held_out = sample_worlds(seeds).to(place_.device)
-    starts = scripted(held_out, *_star()).poses[:, :1]
-    trials = [_trial(held_out, starts[:, 0], action) for action in ACTIONS]
+    fits = star()
+    script = scripted(held_out, torch.from_numpy(fits.keyboard.copy()), torch.from_numpy(fits.mouse.copy()))
+    starts = script.poses[:, :1]
+    trials = [_walk(held_out, starts[:, 0], moves.filled(FIRST_CLIP_FRAMES)) for moves in ACTIONS.values()]
     video = place_.preset.video
     # One frame of the start, then the last four of each action.
     poses = torch.cat([starts, *(walk.poses[:, -LAST_FRAMES:] for walk in trials)], dim=1)
@@ -158,15 +142,11 @@ def control(
     return hits, rows
 
 
-def _star() -> tuple[Tensor, Tensor]:
-    """A script that goes every way from one place and back, so that its start is clear all round."""
-    pairs = [action_rows(action, MOVING_FRAMES) for action in ("W", "S", "S", "W", "A", "D", "D", "A")]
-    return torch.cat([keys for keys, _ in pairs]), torch.cat([mouse for _, mouse in pairs])
-
-
-def _trial(worlds: Worlds, start: Tensor, action: str) -> Walks:
+def _walk(worlds: Worlds, start: Tensor, moves: Moves) -> Walks:
+    """The same moves in all worlds, from world poses (B, 5)."""
     keyboard, mouse = (
-        rows[None].expand(len(worlds), -1, -1).to(start.device) for rows in action_rows(action, FIRST_CLIP_FRAMES)
+        torch.from_numpy(rows.copy()).to(start.device).expand(len(worlds), -1, -1)
+        for rows in (moves.keyboard, moves.mouse)
     )
     poses = integrate(keyboard, mouse)
     return Walks(keyboard=keyboard, mouse=mouse, poses=place(start, poses), model_poses=poses)
