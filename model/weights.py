@@ -10,13 +10,14 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from .checkpoint import load_text, load_transformer, load_vae_decoder, load_vae_encoder
+from .assembly import assembly_for
+from .attention_e4m3 import require_e4m3_attention
+from .checkpoint import Assemble, load_text, load_transformer, load_vae_decoder, load_vae_encoder
 from .init import init_weights
 from .locations import weights_directory
 from .mixture import LOW_NOISE, ExpertMixture
-from .precision import Precision
+from .precision import Precision, require_precision
 from .preset import Preset
-from .quantization import quantize_module
 from .rollout import RolloutParts
 from .text import TextEncoder, UMT5Encoder
 from .tokenizer import Tokenizer, byte_pipeline
@@ -104,28 +105,38 @@ def torch_dtype(preset: Preset) -> torch.dtype:
 
 
 def _load_expert(preset: Preset, name: str, device: torch.device, *, seed_offset: int = 0) -> WorldTransformer:
-    int8 = preset.precision is Precision.INT8
+    dtype = torch_dtype(preset)
+    _check_device(preset.precision, device)
+    assemble = assembly_for(preset.precision, device, dtype)
     directory = weights_directory(preset)
     if directory is not None:
-        model = load_transformer(directory / name, device=device, dtype=torch_dtype(preset), int8=int8)
+        model = load_transformer(directory / name, device=device, dtype=dtype, assemble=assemble)
         replace(preset, transformer=model.config)  # Raises ConfigError if it does not go with the preset's other parts.
         return model
     assert preset.transformer is not None, "a preset with engine 'rollout' has a transformer"
     config = replace(preset.transformer, action_config=None) if name == LOW_NOISE else preset.transformer
-    model = _random_transformer(config, torch_dtype(preset), preset.weights.seed + seed_offset, device)
-    if int8:
-        quantize_module(model)
-    return model
+    return _random_transformer(config, dtype, preset.weights.seed + seed_offset, device, assemble)
+
+
+def _check_device(precision: Precision, device: torch.device) -> None:
+    """Raises DoesNotFit or ConfigError where `device` cannot run it."""
+    require_precision(precision, torch.cuda.get_device_capability(device) if device.type == "cuda" else None)
+    if precision is Precision.FP8_ATTENTION:
+        require_e4m3_attention(device)
 
 
 def _random_transformer(
-    config: TransformerConfig, dtype: torch.dtype, seed: int, device: torch.device
+    config: TransformerConfig, dtype: torch.dtype, seed: int, device: torch.device, assemble: Assemble
 ) -> WorldTransformer:
     with torch.device("meta"):
         model = WorldTransformer(config).to(dtype).eval()
     large = sum(parameter.numel() for parameter in model.parameters()) > FAST_INIT_PARAMETERS
-    model.to_empty(device=device)
-    init_weights(model, seed, fast=large and device.type == "cuda")
+
+    def materialise(part: nn.Module, prefix: str) -> None:
+        part.to_empty(device=device)
+        init_weights(part, seed, fast=large and device.type == "cuda", prefix=prefix)
+
+    assemble(model, materialise)
     return model
 
 

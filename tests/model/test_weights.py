@@ -8,15 +8,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from worldloom.errors import CheckpointError, ConfigError, NotReleased
+from worldloom.errors import CheckpointError, ConfigError, DoesNotFit, NotReleased
+from worldloom.model.fast import fuse
+from worldloom.model.fast.stack import FusedStack
 from worldloom.model.load import load_rollout
 from worldloom.model.mixture import LOW_NOISE, MixtureConfig
 from worldloom.model.precision import Precision
 from worldloom.model.preset import Preset, load_preset
-from worldloom.model.quantization import Int8Linear
 from worldloom.model.rehearsal import still_clips
 from worldloom.model.tokenizer import word_pipeline
-from worldloom.model.weights import load_decoder, load_encoder, load_parts, load_text_encoder
+from worldloom.model.weights import load_decoder, load_encoder, load_experts, load_parts, load_text_encoder
 
 TINY = load_preset("tiny")
 MIXTURE = replace(TINY, mixture=MixtureConfig(boundary=0.9))
@@ -117,12 +118,24 @@ def test_every_expert_of_a_mixture_has_a_directory_of_its_own(tmp_path: Path) ->
         assert same_weights(loaded(timestep, viewpoint), experts(timestep, viewpoint))
 
 
-@pytest.mark.parametrize("trained", [False, True])
-def test_an_int8_preset_computes_attention_in_int8(tmp_path: Path, trained: bool) -> None:
-    preset = write_checkpoint(TINY, tmp_path) if trained else TINY
-    model = load_parts(replace(preset, precision=Precision.INT8), "cpu").expert_for(0, "first_person")
-    assert isinstance(model.get_submodule("blocks.0.self_attn.q"), Int8Linear)
-    assert isinstance(model.get_submodule("blocks.0.ffn.0"), nn.Linear)
+@pytest.mark.parametrize("precision", [Precision.INT8, Precision.FP8, Precision.FP8_ATTENTION])
+def test_a_model_in_8_bits_is_the_same_drawn_or_loaded_block_by_block_or_fused_as_a_whole(
+    tmp_path: Path, precision: Precision
+) -> None:
+    drawn, loaded = (
+        load_parts(preset.with_precision(precision), "cpu").expert_for(0, "first_person")
+        for preset in (TINY, write_checkpoint(TINY, tmp_path))
+    )
+    whole = load_parts(TINY, "cpu").expert_for(0, "first_person")
+    fuse(whole, precision)
+    assert isinstance(drawn.blocks, FusedStack)
+    assert same_weights(drawn, loaded) and same_weights(drawn, whole)
+
+
+def test_a_precision_that_the_gpu_lacks_is_refused_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
+    with pytest.raises(DoesNotFit, match=r"fp8 needs .* has 8\.6"):
+        load_experts(TINY.with_precision(Precision.FP8), "cuda:0")
 
 
 def test_camera_terms_are_the_same_kept_or_computed_in_each_step() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from tqdm import tqdm
@@ -86,16 +86,18 @@ def drift(chunks: int, **options: Any) -> None:
 
 @evaluate.command()
 @shared_options(worlds=3)
-@click.option("--precision", "kind", type=click.Choice(["int8", "fp8"]), default="int8", show_default=True,
-              help="fp8 is emulated: rounded to e4m3, multiplied in float32.")  # fmt: skip
-def precision(kind: Literal["int8", "fp8"], **options: Any) -> None:
-    """Make one chunk in 8 bits and in the preset's own precision from the same state: how far apart are the frames?
+@click.option("--precision", "kind", type=click.Choice(["int8", "fp8", "fp8-attn"]), default="int8", show_default=True,
+              help="A CPU emulates them: the same rounding, multiplied in float32.")  # fmt: skip
+@click.option("--random-weights", is_flag=True, help="Seeded noise instead of weights: only latents mean something.")
+def precision(kind: str, **options: Any) -> None:
+    """Make one chunk in 8 bits and in the preset's own dtype from the same state: how far apart are the frames?
 
     Where a base model lies beside the weights, few steps are also compared with many.
     """
+    from ...model.precision import Precision
     from ..evaluation import jobs
 
-    _run("precision", lambda setup: jobs.precision(setup, kind), **options)
+    _run("precision", lambda setup: jobs.precision(setup, Precision(kind)), **options)
 
 
 @evaluate.command()
@@ -138,6 +140,7 @@ def _run(
     seed: int,
     device: str,
     oracle: bool = False,
+    random_weights: bool = False,
 ) -> None:
     """Load, measure behind a progress bar, print tables, and write what was asked for."""
     from ...model.load import resolve_device
@@ -149,6 +152,8 @@ def _run(
     loaded = load_preset(preset)
     if checkpoint is not None:
         loaded = loaded.with_directory(checkpoint)
+    elif random_weights:
+        loaded = loaded.with_random_weights()
     place = resolve_device(device)
     job = prepare(Setup(preset=loaded, device=place, worlds=worlds, seed=seed, oracle=oracle))
     with tqdm(total=job.total, unit=job.unit, desc=name, disable=None, dynamic_ncols=True) as bar:

@@ -97,11 +97,11 @@ def drift(setup: Setup, config: drift_test.DriftConfig) -> Job:
     )
 
 
-def precision(setup: Setup, kind: precision_test.Rounding) -> Job:
+def precision(setup: Setup, kind: Precision) -> Job:
     """One chunk in two precisions; with a trained base model beside the preset, few steps against many too."""
     exact_preset = replace(setup.preset, precision=Precision.BF16)
     exact = ModelPlayer.load(exact_preset, setup.device)
-    rounded = precision_test.rounded_player(setup.preset, kind, setup.device)
+    rounded = ModelPlayer.load(replace(setup.preset, precision=kind), setup.device)
     scenes = scenes_for_script(precision_test.walk(), setup.worlds, setup.seed, setup.preset.video, setup.device)
     variants = step_variants(exact, setup)
 

@@ -5,23 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
+import numpy as np
 import torch
 
-from ...model.clip import ClipInputs
-from ...model.mixture import TIMESTEPS
-from ...model.precision import Precision
-from ...model.preset import Preset
+from ...model.clip import Array, ClipInputs
 from ...model.rollout import Rollout
-from .fp8 import round_layers
 from .metrics import psnr, sharpness, ssim, to_signed
 from .moves import CAMERA_KEY, Moves, frames_of, hold
 from .player import ModelPlay, ModelPlayer, OnChunk
 from .report import Aim, Picture, Report, Table, Tally, mean_of, number
 from .scenes import Scene
 
-Rounding = Literal["int8", "fp8"]
 LEAST_PSNR = 35.0
 """dB between the frames of both precisions."""
 CHUNKS = 3
@@ -36,18 +31,6 @@ def walk() -> Moves:
     return first + hold("W", yaw=CAMERA_KEY, frames=rows // 3) + hold("W", frames=rows - 2 * (rows // 3))
 
 
-def rounded_player(preset: Preset, precision: Rounding, device: torch.device) -> ModelPlayer:
-    """A player whose transformers' attention layers compute in 8 bits."""
-    if precision == "int8":
-        return ModelPlayer.load(replace(preset, precision=Precision.INT8), device)
-    player = ModelPlayer.load(replace(preset, precision=Precision.BF16), device)
-    viewpoints = ("first_person",) if preset.mixture is None else preset.mixture.viewpoints
-    experts = {player.rollout.parts.expert_for(at, view) for view in viewpoints for at in (0, TIMESTEPS - 1)}
-    for expert in experts:
-        round_layers(expert)
-    return player
-
-
 def total_chunks(worlds: int, variants: int = 0) -> int:
     """Chunks that `measure` and `compare_steps` make."""
     return (CHUNKS + 1) * worlds + variants * worlds
@@ -56,7 +39,8 @@ def total_chunks(worlds: int, variants: int = 0) -> int:
 def measure(
     exact: ModelPlayer, rounded: ModelPlayer, scenes: Sequence[Scene], names: tuple[str, str], on_chunk: OnChunk
 ) -> Report:
-    """Makes the last chunk of a walk in both precisions, whose `names` go into the report, and compares the frames.
+    """Makes the last chunk of a walk in both precisions, whose `names` go into the report, and compares frames and
+    latents.
 
     Both start from the same latents, noise, memory and decoder state, and share the exact player's decoder.
     """
@@ -64,16 +48,23 @@ def measure(
     pictures: dict[str, Picture] = {}
     for scene in scenes:
         play, clip = before_last(exact, scene, on_chunk)
-        both = []
+        both, latents = [], []
         for player in (exact, rounded):
-            frames, _ = exact.commit(play, clip, player.denoise(clip))
+            latents.append(player.denoise(clip))
+            frames, _ = exact.commit(play, clip, latents[-1])
             both.append(frames)
             on_chunk()
         made, true = to_signed(both[1]), to_signed(both[0])
-        tally.add(f"last of {CHUNKS}", psnr=psnr(made, true), ssim=ssim(made, true), psnr_least=psnr(made, true).min())
+        tally.add(
+            f"last of {CHUNKS}", psnr=psnr(made, true), ssim=ssim(made, true), psnr_least=psnr(made, true).min(),
+            latents=relative_error(latents[1], latents[0]),
+        )  # fmt: skip
         at = torch.linspace(0, len(true) - 1, _SHOWN).long()
         pictures[f"precision-{scene.seed}"] = [frames[at].numpy() for frames in both]
-    columns = {"chunk": "chunk", "psnr": "PSNR", "psnr_least": "PSNR, worst frame", "ssim": "SSIM"}
+    columns = {
+        "chunk": "chunk", "psnr": "PSNR", "psnr_least": "PSNR, worst frame", "ssim": "SSIM",
+        "latents": "relative error of latents",
+    }  # fmt: skip
     rows = tally.rows()
     value = mean_of([number(row["psnr"]) for row in rows])
     return Report(
@@ -83,6 +74,12 @@ def measure(
         aims=[Aim(what=f"PSNR of {names[1]} against {names[0]}, dB", value=value, limit=LEAST_PSNR)],
         pictures=pictures,
     )
+
+
+def relative_error(made: Array, true: Array) -> float:
+    """Size of what differs, relative to what it should be."""
+    expected = true.astype(np.float64)
+    return float(np.linalg.norm(made.astype(np.float64) - expected) / np.linalg.norm(expected))
 
 
 def before_last(player: ModelPlayer, scene: Scene, on_chunk: OnChunk) -> tuple[ModelPlay, ClipInputs]:
