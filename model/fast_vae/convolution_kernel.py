@@ -38,10 +38,12 @@ class Blocks:
     warps: int = 8
     stages: int = 4
     """Steps that are being fetched or multiplied at a time."""
+    registers: int | None = None
+    """That a thread may have; fewer let more programs run at a time."""
     by_input: bool = False
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["frames", "height", "width", "time_offset"])
 def _by_output(
     source, weights, bias, gamma, shortcut, raw, active, pixels,
     frames, height, width, raw_stride, active_stride, shortcut_stride, time_offset,
@@ -80,7 +82,7 @@ def _by_output(
         )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width"])
 def _by_input(
     source, weights, bias, gamma, shortcut, raw, active, pixels,
     frames: tl.constexpr, height, width, raw_stride, active_stride, shortcut_stride,
@@ -216,6 +218,7 @@ def _launch(
         "DEPTH": blocks.depth,
         "STAGES": blocks.stages,
         "num_warps": blocks.warps,
+        "maxnreg": blocks.registers,
     }
     if blocks.by_input:
         _by_input[(places, parts)](*arguments, **sizes)

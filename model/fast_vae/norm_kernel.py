@@ -20,7 +20,7 @@ def norm_silu(x, gamma, CHANNELS: tl.constexpr, EPSILON: tl.constexpr):
     return y * tl.sigmoid(y)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _activate(
     x, gamma, out, rows,
     WIDTH: tl.constexpr, CHANNELS: tl.constexpr, EPSILON: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,

@@ -257,21 +257,27 @@ TALL = Blocks(rows=256, columns=128)
 SQUARE = Blocks(rows=128, columns=128, stages=3)
 VARIANTS = {
     16: (
-        Blocks(rows=256, columns=16), Blocks(rows=256, columns=16, stages=3, by_input=True),
+        Blocks(rows=256, columns=16),
+        Blocks(rows=256, columns=16, stages=3, by_input=True),
         Blocks(rows=256, columns=16, stages=3, by_input=True, warps=4),
         Blocks(rows=128, columns=16, stages=4, by_input=True, warps=4),
     ),
     64: (
-        Blocks(rows=256, columns=64), Blocks(rows=128, columns=64, warps=4),
+        Blocks(rows=256, columns=64),
+        Blocks(rows=128, columns=64, warps=4, stages=3),
         Blocks(rows=256, columns=64, stages=3, by_input=True),
         Blocks(rows=128, columns=64, stages=3, by_input=True, warps=4),
+        Blocks(rows=128, columns=64, stages=2, by_input=True, warps=4),
     ),
     128: (
-        TALL, replace(TALL, stages=3), SQUARE, replace(SQUARE, warps=4),
+        TALL,
+        replace(TALL, depth=128, stages=2),
+        replace(SQUARE, registers=128),
+        replace(SQUARE, warps=4),
         Blocks(rows=128, columns=128, stages=3, by_input=True),
     ),
-    256: (WIDE, replace(WIDE, stages=3), TALL),
-}  # fmt: skip
+    256: (WIDE, replace(WIDE, stages=3), replace(WIDE, depth=128, stages=2), replace(SQUARE, registers=128), TALL),
+}
 
 
 def shapes() -> list[Figures]:
@@ -336,7 +342,8 @@ def norm_alone(convolution: Convolution, case: Case, norm: Any, like: Tensor) ->
 
 def describe(blocks: Blocks) -> str:
     way = "in" if blocks.by_input else "out"
-    return f"{way} {blocks.rows}x{blocks.columns}x{blocks.depth} w{blocks.warps} s{blocks.stages}"
+    limit = "" if blocks.registers is None else f" r{blocks.registers}"
+    return f"{way} {blocks.rows}x{blocks.columns}x{blocks.depth} w{blocks.warps} s{blocks.stages}{limit}"
 
 
 def show(item: tuple[str, Any]) -> str:
