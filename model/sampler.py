@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from torch import Tensor
 
 from ..errors import ConfigError
 from .clip import Float64
+
+if TYPE_CHECKING:  # schedules are for planners too, who have no torch
+    from torch import Tensor
 
 # The largest noise level before shifting. It is kept in float32 by the published models, which decides the floor of
 # 1000 sigma where that is a whole number.
@@ -160,7 +162,7 @@ def _corrector(sigmas: Float64, index: int) -> tuple[float, tuple[float, float, 
 
 
 def _correct(weights: StepWeights, state: SolverState, x0: Tensor) -> Tensor:
-    return _combine(weights.correct_anchor, cast(Tensor, state.anchor), weights.correct_x0, (x0, *state.x0))
+    return _combine(weights.correct_anchor, cast("Tensor", state.anchor), weights.correct_x0, (x0, *state.x0))
 
 
 def _combine(weight: float, sample: Tensor, x0_weights: tuple[float, ...], x0: tuple[Tensor, ...]) -> Tensor:
