@@ -14,8 +14,8 @@ from ..model.attention import ENV_BACKEND, AttentionBackend
 from .checkpoints import SHARD_BYTES
 from .fused import fuse_norms
 
-MOST_PARTS = 2
-"""Files of compiled kernels."""
+CARRIED_BYTES = 60 * 2**20
+"""Most that a folder to carry may hold once kernels are in it."""
 MOST_SHAPES = 64
 """Versions of one function that may be compiled: widths, clip lengths, with and without gradients."""
 
@@ -72,10 +72,11 @@ def load_kernels(folder: Path) -> None:
 
 
 def save_kernels(folder: Path) -> None:
-    """Writes all that was compiled to `kernels-0.bin` …, in parts small enough to carry; nothing where it is more than
-    is worth carrying."""
+    """Writes all that was compiled to `kernels-0.bin` …, in parts small enough to carry; nothing where there is no room
+    for it beside what the folder holds."""
     artifacts = torch.compiler.save_cache_artifacts()
-    if artifacts is None or len(artifacts[0]) > MOST_PARTS * SHARD_BYTES:
+    held = sum(path.stat().st_size for path in folder.glob("*") if path.suffix != ".bin")
+    if artifacts is None or held + len(artifacts[0]) > CARRIED_BYTES:
         return
     folder.mkdir(parents=True, exist_ok=True)
     for index, start in enumerate(range(0, len(artifacts[0]), SHARD_BYTES)):
