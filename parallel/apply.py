@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from ..model.preset import Preset
 from ..model.rollout import RolloutParts
 from ..model.transformer import WorldTransformer
 from .ranks import Ranks
-from .tiles import Tile, assemble, cut_grid
+from .tiles import Tile, cut_grid
 from .ulysses import UlyssesCore
 
 
@@ -87,3 +88,14 @@ def sharded_parts(parts: RolloutParts, sharding: SequenceSharding) -> RolloutPar
         take_part=sharding.take_part,
         join_parts=sharding.join_parts,
     )
+
+
+def assemble(parts: list[Tensor], tiles: tuple[Tile, ...], patch: tuple[int, int]) -> Tensor:
+    """The whole picture (…, h, w) of its tiles' parts (…, rows, columns), which may be padded at their ends."""
+    height = max(tile.bottom for tile in tiles) * patch[0]
+    width = max(tile.right for tile in tiles) * patch[1]
+    whole = torch.empty(*parts[0].shape[:-2], height, width, dtype=parts[0].dtype, device=parts[0].device)
+    for part, tile in zip(parts, tiles, strict=True):
+        rows, columns = tile.slices(patch)
+        whole[..., rows, columns] = part[..., : rows.stop - rows.start, : columns.stop - columns.start]
+    return whole

@@ -17,8 +17,8 @@ STREAM_CACHE_BYTES_PER_PIXEL = 3.2e9 / (704 * 1280)
 """Of a full decoder's cache of one stream; a pruned decoder's is smaller by its channels."""
 DECODER_WORK_BYTES_PER_PIXEL = 7e9 / (704 * 1280)
 """What a full decoder holds while it decodes a piece."""
-ENCODER_BYTES = 1.5e9
-"""The VAE's encoder with what it holds while it encodes an image of 704×1280."""
+ENCODER_BYTES_PER_PIXEL = 1.5e9 / (704 * 1280)
+"""Of the VAE's encoder with what it holds while it encodes an image."""
 RUNTIME_BYTES = 2.5e9
 """CUDA's context, NCCL's buffers, and what the allocator cannot use."""
 
@@ -33,17 +33,18 @@ class Footprint:
     """Of one clip: camera terms of all blocks."""
     activations: int
     """At most, within one block."""
-    encoders: int
-    """Text and image; on one GPU of a group only."""
+    text_encoder: int
+    """Weights; on one device of a group only."""
+    image_encoder: int
+    """Likewise, with what it holds while it encodes."""
     decoder: int
     """Weights and one stream."""
     stream: int
     """Another stream."""
 
-    def rank(self, experts: int, *, encodes: bool, decodes: bool) -> int:
-        """A rank that holds so many experts, and denoises one clip at a time."""
-        denoising = experts * self.expert + self.conditioning + self.activations + int(RUNTIME_BYTES)
-        return denoising + (self.encoders if encodes else 0) + (self.decoder if decodes else 0)
+    def rank(self, experts: int) -> int:
+        """A rank that holds so many experts and denoises one clip at a time; it neither encodes nor decodes."""
+        return experts * self.expert + self.conditioning + self.activations + int(RUNTIME_BYTES)
 
 
 def footprint(preset: Preset, ranks: int) -> Footprint:
@@ -55,13 +56,13 @@ def footprint(preset: Preset, ranks: int) -> Footprint:
     pixels = preset.video.height * preset.video.width
     kept = 1 - preset.decoder_pruning_rate
     stream = STREAM_CACHE_BYTES_PER_PIXEL * pixels * kept
-    text = text_parameters(preset.text) * width if preset.text_device == "same" else 0
     return Footprint(
         expert=_weights(config, preset.precision, width),
         conditioning=(2 * config.num_layers if preset.camera_cache else 1) * tokens * config.dim * width,
         # The residual stream twice in float32, q, k, v before and after their exchange, and the widest layer.
         activations=tokens * (2 * 4 * config.dim + 8 * width * config.dim + 2 * width * config.ffn_dim),
-        encoders=round(text + ENCODER_BYTES),
+        text_encoder=text_parameters(preset.text) * width if preset.text_device == "same" else 0,
+        image_encoder=round(ENCODER_BYTES_PER_PIXEL * pixels),
         decoder=round(DECODER_WORK_BYTES_PER_PIXEL * pixels * kept + stream),
         stream=round(stream),
     )

@@ -2,15 +2,12 @@
 
 A rank holds the tokens of its tile in all frames. Whatever mixes time at one grid position then stays on its rank, as
 does all that works token by token; and a tile is a smaller picture, on which the model runs as it is. Only attention
-over all tokens has to talk.
+over all tokens has to talk. Importable without torch.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
 
 from ..errors import DoesNotFit
 
@@ -53,17 +50,6 @@ def cut_grid(grid: tuple[int, int], count: int) -> tuple[Tile, ...]:
         for top, bottom in _runs(grid[0], rows)
         for left, right in _runs(grid[1], columns)
     )
-
-
-def assemble(parts: list[Tensor], tiles: tuple[Tile, ...], patch: tuple[int, int]) -> Tensor:
-    """The whole picture (…, h, w) of its tiles' parts (…, rows, columns), which may be padded at their ends."""
-    height = max(tile.bottom for tile in tiles) * patch[0]
-    width = max(tile.right for tile in tiles) * patch[1]
-    whole = torch.empty(*parts[0].shape[:-2], height, width, dtype=parts[0].dtype, device=parts[0].device)
-    for part, tile in zip(parts, tiles, strict=True):
-        rows, columns = tile.slices(patch)
-        whole[..., rows, columns] = part[..., : rows.stop - rows.start, : columns.stop - columns.start]
-    return whole
 
 
 def even_counts(total: int, parts: int) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from worldloom.errors import DoesNotFit
-from worldloom.parallel.tiles import assemble, cut_grid, even_counts
+from worldloom.parallel.apply import assemble
+from worldloom.parallel.tiles import cut_grid, even_counts
 
 MG3 = (22, 40)
 
