@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from ..model.layout import split_dim
 from .clips import Episodes, extrinsics_from, join_episodes
 from .data.paths import Episodes as Walks
 from .data.paths import sample_episodes
-from .data.render import GPU_PASS, render, render_pass
+from .data.render import render
 from .data.worlds import HELD_OUT_FROM, Worlds, sample_worlds
 from .footage import Footage
 from .prefetch import ahead
@@ -121,25 +118,9 @@ def is_over(deadline: float, device: torch.device) -> bool:
 
 @torch.no_grad()
 def render_frames(worlds: Worlds, poses: Tensor, place: Workplace, supersample: int) -> Tensor:
-    """As `data.render.render` at the preset's size; on a GPU with a compiled pass of one shape."""
+    """As `data.render.render` at the preset's size."""
     video = place.preset.video
-    if place.device.type != "cuda":
-        return render(worlds, poses, video.height, video.width, supersample)
-    batch, frames = poses.shape[:2]
-    count = batch * frames
-    # The last pass is filled up with frames from the start: another shape would be compiled anew.
-    order = torch.arange(math.ceil(count / GPU_PASS) * GPU_PASS, device=place.device) % count
-    flat = poses.to(place.device).flatten(0, 1)[order]
-    images = [
-        _compiled_pass()(worlds, world, seen, video.height, video.width, supersample)
-        for world, seen in zip(torch.split(order // frames, GPU_PASS), torch.split(flat, GPU_PASS), strict=True)
-    ]
-    return split_dim(torch.cat(images)[:count], 0, (batch, frames))
-
-
-@lru_cache(maxsize=1)
-def _compiled_pass() -> Callable[..., Tensor]:
-    return torch.compile(render_pass, dynamic=False)
+    return render(worlds, poses, video.height, video.width, supersample)
 
 
 def held_out_clips(count: int, frames: int, place: Workplace) -> Tensor:

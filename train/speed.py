@@ -12,7 +12,7 @@ import torch
 
 from .autoencoder import Autoencoder
 from .compiling import channels_last, quicken_vae
-from .data.render import render
+from .data.render import frames_in_pass, reference_pass, render
 from .frames import CropConfig, FramePool, draw_pixels
 from .latents import encode
 from .picture_loss import picture_loss
@@ -21,6 +21,8 @@ from .rendering import render_frames, walks
 from .stage import Learner, Workplace
 
 REPEATS = 3
+FRAMES = 12
+"""Of each episode that are rendered at a time."""
 
 
 def measure_speed(recipe: Recipe, place: Workplace) -> dict[str, Any]:
@@ -33,12 +35,12 @@ def measure_speed(recipe: Recipe, place: Workplace) -> dict[str, Any]:
     figures["first_worlds_s"] = time.monotonic() - started
     video = place.preset.video
     supersample = config.supersample
-    renderers: dict[str, Callable[[], torch.Tensor]] = {
-        "plain": lambda: render(worlds, walk.poses[:, :12], video.height, video.width, supersample),
-        "compiled": lambda: render_frames(worlds, walk.poses[:, :12], place, supersample),
-    }
-    for name, run in renderers.items():
-        figures |= _timed(f"render_{name}", run, 12 * len(worlds), place)
+    size = (video.height, video.width, supersample)
+    seen = walk.poses[:, :FRAMES].to(place.device)
+    world = torch.arange(len(worlds), device=place.device).repeat_interleave(FRAMES)[: frames_in_pass(place.device)]
+    poses = seen.flatten(0, 1)[: len(world)]
+    figures |= _timed("render_pytorch", lambda: reference_pass(worlds, world, poses, *size), len(world), place)
+    figures |= _timed("render", lambda: render(worlds, seen, *size), FRAMES * len(worlds), place)
     pool = FramePool(render_frames(worlds, walk.poses, place, supersample))
     for name in ("plain", "channels_last", "quick"):
         figures |= _vae_step(f"vae_{name}", name, recipe.vae.crops[-1], recipe, place, pool)

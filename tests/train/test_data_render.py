@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from worldloom.model.poses import extrinsics_of
 from worldloom.train.data.blueprint import CELL, EYE, GRID
-from worldloom.train.data.cast import FAR, camera_rays, cast_columns, cast_plan, cast_solids, near_solids
+from worldloom.train.data.cast import camera_rays, cast_columns, cast_plan, cast_solids, near_solids
+from worldloom.train.data.look import FAR, ROUND, SKY, WALL_X
 from worldloom.train.data.paths import sample_episodes
 from worldloom.train.data.render import render
 from worldloom.train.data.worlds import Worlds, sample_worlds
@@ -60,7 +61,7 @@ def test_a_wall_straight_ahead_is_at_its_distance() -> None:
     x = 24.3 + hits.t * rays.dx
     level = rays.slope[0, middle - WIDTH // 4].abs() < 0.06
     assert level
-    assert hits.side[0, middle] == 0
+    assert hits.side[0, middle] == WALL_X
     assert x[0, middle] == pytest.approx(wall_x, abs=1e-3)
 
 
@@ -101,7 +102,7 @@ def test_a_cylinder_a_cone_and_a_ball_are_hit_where_they_stand() -> None:
         rays = camera_rays(pose_at(10, 20, 0, yaw), 31, 31, 64)
         plan = cast_plan(rays, cast_columns(rays, cells), cells)
         hits = cast_solids(rays, near_solids(rays, solids), plan)
-        assert hits.side[0, 15 * 31 + 15] == 4
+        assert hits.side[0, 15 * 31 + 15] == ROUND
         assert hits.t[0, 15 * 31 + 15] == pytest.approx(distance, abs=1e-3)
 
 
@@ -137,6 +138,13 @@ def test_looking_straight_up_or_down_stays_finite(worlds: Worlds) -> None:
     poses[:, :, 3] = torch.tensor([89.9, -89.9, 60.0])
     frames = render(worlds, poses, HEIGHT, WIDTH)
     assert frames[:, 0].float().mean() > 2
+
+
+def test_the_open_sky_has_no_ceiling() -> None:
+    cells = empty_plan()
+    rays = camera_rays(pose_at(24, 24, -89.9), HEIGHT, WIDTH, 64)
+    hits = cast_plan(rays, cast_columns(rays, cells), cells)
+    assert (hits.side == SKY).all()
 
 
 def test_worlds_carry_their_tables_to_another_device(worlds: Worlds) -> None:

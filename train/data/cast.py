@@ -20,13 +20,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .blueprint import CELL, EYE, GRID, SPAN
+from .blueprint import CELL, EYE, GRID, OPEN_SKY, SPAN
+from .look import CEILING, FAR, LEAST_RUN, NEAREST_M, NEAREST_SOLID_M, ROUND, SKY
 
-FAR: Final = 1.0e4
-"""Metres that stand for never."""
-NEAR_SOLIDS: Final = 36
+NEAR_SOLIDS: Final = 64
 """Solids considered in a frame."""
-SLOTS: Final = 4
+SLOTS: Final = 6
 """Solids considered in a column."""
 METRES_PER_UNIT: Final = 0.01
 """The model's translations are in units, of which extrinsics take a hundredth."""
@@ -53,6 +52,13 @@ class Rays:
     """(N, C) world azimuth of the columns, radians."""
 
 
+def cameras(poses: Tensor) -> Tensor:
+    """(N, 7) float32 of (N, 5) poses: x, y, z in metres, cosine and sine of the pitch, then of the yaw."""
+    pitch, yaw = torch.deg2rad(poses[:, 3:4]).float(), torch.deg2rad(poses[:, 4:5]).float()
+    place = (poses[:, :3] * METRES_PER_UNIT).float()
+    return torch.cat([place, pitch.cos(), pitch.sin(), yaw.cos(), yaw.sin()], 1)
+
+
 def camera_rays(poses: Tensor, height: int, width: int, columns: int) -> Rays:
     """Rays through the pixel centres of the model's camera (90° both ways, so image axes differ in scale).
 
@@ -60,22 +66,21 @@ def camera_rays(poses: Tensor, height: int, width: int, columns: int) -> Rays:
     """
     u = (torch.arange(width, device=poses.device, dtype=torch.float32) + 0.5) / width * 2 - 1
     v = (torch.arange(height, device=poses.device, dtype=torch.float32) + 0.5) / height * 2 - 1
-    pitch, yaw = torch.deg2rad(poses[:, 3:4]).float(), torch.deg2rad(poses[:, 4:5]).float()
-    cos_p, sin_p = pitch.cos(), pitch.sin()
+    x, y, z, cos_p, sin_p, cos_y, sin_y = (column[:, None] for column in cameras(poses).unbind(1))
     ahead = (cos_p - sin_p * v)[:, :, None]
     up = (-sin_p - cos_p * v)[:, :, None]
-    flat = torch.sqrt(ahead**2 + u**2).clamp_min(1e-4)
+    flat = torch.sqrt(ahead**2 + u**2).clamp_min(LEAST_RUN)
     # Half the azimuth that the image spans; looking steeply up or down it is the whole circle.
     nearest = cos_p - sin_p.abs()
     half = torch.where(nearest > 0.02, torch.atan2(torch.ones_like(nearest), nearest) + 0.004, torch.pi)
     relative = torch.atan2(u.expand_as(flat), ahead.expand_as(flat)).flatten(1)
     column = ((relative / half + 1) * (0.5 * (columns - 1))).round().long().clamp(0, columns - 1)
-    cos_y, sin_y = yaw.cos()[:, :, None], yaw.sin()[:, :, None]
     spread = torch.linspace(-1, 1, columns, device=poses.device)
+    yaw = torch.deg2rad(poses[:, 4:5]).float()
     return Rays(
-        origin=(poses[:, :3] * METRES_PER_UNIT).float(),
-        dx=((ahead * cos_y - u * sin_y) / flat).flatten(1),
-        dy=((ahead * sin_y + u * cos_y) / flat).flatten(1),
+        origin=torch.cat([x, y, z], 1),
+        dx=((ahead * cos_y[:, None] - u * sin_y[:, None]) / flat).flatten(1),
+        dy=((ahead * sin_y[:, None] + u * cos_y[:, None]) / flat).flatten(1),
         slope=(up / flat).flatten(1),
         column=column,
         azimuths=yaw + half * spread,
@@ -117,7 +122,7 @@ def cast_columns(rays: Rays, cells: Tensor) -> Columns:
     cell = index[:, :, 0] * GRID + index[:, :, 1]
     both = torch.gather(cells[..., :2], 1, cell.reshape(n, -1, 1).expand(-1, -1, 2)).reshape(n, c, _ENTRIES, 2)
     over = both - rays.origin[:, None, None, 2:3]
-    bounds = torch.stack([entering.clamp_min(1e-3), leaving], -1)
+    bounds = torch.stack([entering.clamp_min(NEAREST_M), leaving], -1)
     floor_angle = (over[..., :1] / bounds).flatten(2)
     ceiling_angle = (over[..., 1:] / bounds).flatten(2)
     return Columns(
@@ -150,9 +155,9 @@ class Hits:
     cell: Tensor
     """Flat cell index that was hit."""
     side: Tensor
-    """int8; 0: wall across x, 1: wall across y, 2: floor or top of a block, 3: ceiling, 4: solid, 5: sky."""
+    """int8 kind of surface, from WALL_X to SKY, see `look`."""
     solid: Tensor
-    """Index of the solid within the world's, where side is 4."""
+    """Index of the solid within the world's, where side is ROUND."""
 
 
 def cast_plan(rays: Rays, columns: Columns, cells: Tensor) -> Hits:
@@ -179,32 +184,33 @@ def cast_plan(rays: Rays, columns: Columns, cells: Tensor) -> Hits:
     level = levels[2 * (cell + frame * cells.shape[1]) + ~is_floor_side]
     flat_t = (level - eye) / torch.where(rays.slope.abs() < 1e-6, 1e-6, rays.slope)
     is_wall = (event & 1) == 0
-    side = torch.where(is_wall, across_y.to(torch.int8), 3 - is_floor_side.to(torch.int8))
-    t = torch.where(is_wall, wall_t, flat_t.clamp_min(1e-3))
-    is_sky = (event >= 2 * _ENTRIES) | (t > 3 * SPAN)
+    side = torch.where(is_wall, across_y.to(torch.int8), CEILING - is_floor_side.to(torch.int8))
+    t = torch.where(is_wall, wall_t, flat_t.clamp_min(NEAREST_M))
+    is_sky = (event >= 2 * _ENTRIES) | (t > 3 * SPAN) | (~is_floor_side & (level >= OPEN_SKY))
     return Hits(
-        t=torch.where(is_sky, FAR, t), cell=cell, side=torch.where(is_sky, 5, side), solid=torch.zeros_like(cell)
+        t=torch.where(is_sky, FAR, t), cell=cell, side=torch.where(is_sky, SKY, side), solid=torch.zeros_like(cell)
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NearSolids:
-    """The SLOTS solids that each column may hit first."""
+    """The solids that each column may hit first, S of them."""
 
     fields: Tensor
-    """(9, SLOTS, N·C), see `_seen_from`; a plane a field, so that pixels fetch single numbers."""
+    """(9, S, N·C), see `_seen_from`; a plane a field, so that pixels fetch single numbers."""
     index: Tensor
-    """(SLOTS, N·C) their numbers within the world."""
+    """(S, N·C) their numbers within the world."""
 
 
-def near_solids(rays: Rays, solids: Tensor) -> NearSolids:
-    """Picks candidates. solids: (N, MAX_SOLIDS, 9)."""
+def near_solids(rays: Rays, solids: Tensor, slots: int = SLOTS) -> NearSolids:
+    """Picks `slots` candidates a column. solids: (N, MAX_SOLIDS, 9)."""
     offset = solids[..., :2] - rays.origin[:, None, :2]
     heading = rays.azimuths[:, rays.azimuths.shape[1] // 2]
     ahead = offset[..., 0] * heading.cos()[:, None] + offset[..., 1] * heading.sin()[:, None]
     distance = offset.norm(dim=-1) - solids[..., 7]
     behind = ahead < -solids[..., 7] - 3.0
-    _, index = torch.topk(torch.where(behind, FAR, distance), NEAR_SOLIDS, dim=1, largest=False)
+    near = min(NEAR_SOLIDS, solids.shape[1])
+    _, index = torch.topk(torch.where(behind, FAR, distance), near, dim=1, largest=False)
     rows = torch.gather(solids, 1, index[..., None].expand(-1, -1, solids.shape[-1]))
     offset = rows[..., :2] - rays.origin[:, None, :2]
     dx, dy = rays.azimuths.cos()[..., None], rays.azimuths.sin()[..., None]
@@ -212,8 +218,8 @@ def near_solids(rays: Rays, solids: Tensor) -> NearSolids:
     aside = (offset[:, None, :, 1] * dx - offset[:, None, :, 0] * dy).abs()
     reach = rows[:, None, :, 7] * 1.02 + 0.004 * along.abs()
     missed = (aside > reach) | (along < -reach)
-    _, slots = torch.topk(torch.where(missed, FAR, along - reach), SLOTS, dim=-1, largest=False)
-    pick = slots + NEAR_SOLIDS * torch.arange(len(slots), device=slots.device)[:, None, None]
+    _, pick = torch.topk(torch.where(missed, FAR, along - reach), slots, dim=-1, largest=False)
+    pick = pick + near * torch.arange(len(pick), device=pick.device)[:, None, None]
     pick = pick.flatten(0, 1).T
     fields = _seen_from(rays.origin, rows).reshape(9, -1)
     return NearSolids(fields=fields[:, pick], index=index.reshape(-1)[pick])
@@ -236,14 +242,14 @@ def cast_solids(rays: Rays, near: NearSolids, hits: Hits) -> Hits:
     n, c = rays.azimuths.shape
     row = rays.column + torch.arange(n, device=rays.dx.device)[:, None] * c
     best_t, best = hits.t, torch.full_like(hits.side, -1)
-    for slot in range(SLOTS):
+    for slot in range(len(near.index)):
         t = _solid_distance(rays, [plane[row] for plane in near.fields[:, slot]])
         best = torch.where(t < best_t, slot, best)
         best_t = torch.minimum(t, best_t)
     found = best >= 0
     solid = near.index.reshape(-1)[best.clamp_min(0).long() * (n * c) + row]
     return Hits(
-        t=best_t, cell=hits.cell, side=torch.where(found, 4, hits.side), solid=torch.where(found, solid, hits.solid)
+        t=best_t, cell=hits.cell, side=torch.where(found, ROUND, hits.side), solid=torch.where(found, solid, hits.solid)
     )
 
 
@@ -259,10 +265,10 @@ def _solid_distance(rays: Rays, fields: Sequence[Tensor]) -> Tensor:
     # The root is not a number where the ray misses, and then every comparison below is false.
     spread = torch.addcmul(h * h, q, gap, value=-1).sqrt_()
     t = end / torch.where(s.abs() < 1e-6, 1e-6, s)
-    best = torch.where((t * (t - 2 * toward) <= rim) & (t > 0.05), t, FAR)
+    best = torch.where((t * (t - 2 * toward) <= rim) & (t > NEAREST_SOLID_M), t, FAR)
     for t in ((h - spread) / q, (h + spread) / q):
         z = s * t
-        best = torch.minimum(best, torch.where((t > 0.05) & (z >= bottom) & (z <= top), t, FAR))
+        best = torch.minimum(best, torch.where((t > NEAREST_SOLID_M) & (z >= bottom) & (z <= top), t, FAR))
     return best
 
 

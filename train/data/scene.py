@@ -73,8 +73,7 @@ def scene_of(worlds: Worlds, world: Tensor) -> Scene:
     column = dict(zip(CELL_FIELDS, cells.unbind(-1), strict=True))
     on_top = torch.where(column["height"] > 0, column["wall"], column["floor"])
     surfaces = torch.cat([column["wall"], on_top, column["overhead"], solids[..., 8]], 1)
-    materials = worlds.materials[world]
-    materials[..., 8] *= air_field(air, "glow")
+    materials = lit_materials(worlds.materials[world], air)
     light = worlds.light.flatten(0, 2)
     return Scene(
         surfaces=_paints(materials, surfaces, None),
@@ -88,6 +87,12 @@ def scene_of(worlds: Worlds, world: Tensor) -> Scene:
         world=world,
         atlas=pack(worlds.atlas),
     )
+
+
+def lit_materials(materials: Tensor, air: Tensor) -> Tensor:
+    """(N, MAX_MATERIALS, 9) materials that glow as much as the time of day wants."""
+    glow = materials[..., 8:] * air_field(air, "glow")[:, None]
+    return torch.cat([materials[..., :8], glow], -1)
 
 
 def _paints(materials: Tensor, chosen: Tensor, number: Tensor | None) -> Paints:

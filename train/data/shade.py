@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
 
+from . import look
 from .blueprint import CELL
-from .cast import FAR, Hits, Rays
+from .cast import Hits, Rays
 from .lightmap import TEXEL_M, TEXELS
 from .patterns import FIRST_DECAL, LEVELS, PAGE_TEXELS, SIZE, Pattern
 from .scene import CELLS, OVERHEAD, SOLID, Paints, Scene, unpack
 from .worlds import air_field
-
-DECAL_BOTTOM_M: Final = 0.05
-DECAL_TOP_M: Final = 2.35
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,27 +94,27 @@ def _frames(rays: Rays) -> Tensor:
 
 def locate(rays: Rays, hits: Hits, scene: Scene, length: Tensor) -> Surface:
     """Surface of each pixel; `length` is a ray's over its horizontal part."""
-    t = hits.t.clamp_max(500.0)
+    t = hits.t.clamp_max(look.FARTHEST_M)
     x, y = rays.origin[:, :1] + t * rays.dx, rays.origin[:, 1:2] + t * rays.dy
     z = rays.origin[:, 2:3] + t * rays.slope
     at = hits.solid + _frames(rays) * scene.solids_per_frame
     solid = [plane[at] for plane in scene.solids[:8]]
     side = hits.side
-    is_solid = side == 4
+    is_solid = side == look.ROUND
     nx, ny, nz = _solid_normal(solid, x, y, z)
-    nx = torch.where(is_solid, nx, torch.where(side == 0, -rays.dx.sign(), 0.0))
-    ny = torch.where(is_solid, ny, torch.where(side == 1, -rays.dy.sign(), 0.0))
-    nz = torch.where(is_solid, nz, (side == 2).float() - (side == 3).float())
-    around = torch.atan2(y - solid[1], x - solid[0]) * solid[7].clamp_min(0.3)
+    nx = torch.where(is_solid, nx, torch.where(side == look.WALL_X, -rays.dx.sign(), 0.0))
+    ny = torch.where(is_solid, ny, torch.where(side == look.WALL_Y, -rays.dy.sign(), 0.0))
+    nz = torch.where(is_solid, nz, (side == look.GROUND).float() - (side == look.CEILING).float())
+    around = torch.atan2(y - solid[1], x - solid[0]) * solid[7].clamp_min(look.LEAST_GIRTH_M)
     facing = (nx * rays.dx + ny * rays.dy + nz * rays.slope).abs() / length
     return Surface(
         x=x,
         y=y,
         z=z,
         normal=(nx, ny, nz),
-        u=torch.where(is_solid, around, torch.where(side == 0, y, x)),
-        v=torch.where(is_solid | (side < 2), z, y),
-        facing=facing.clamp_min(0.02),
+        u=torch.where(is_solid, around, torch.where(side == look.WALL_X, y, x)),
+        v=torch.where(is_solid | (side < look.GROUND), z, y),
+        facing=facing.clamp_min(look.LEAST_FACING),
     )
 
 
@@ -128,7 +125,7 @@ def _solid_normal(solid: list[Tensor], x: Tensor, y: Tensor, z: Tensor) -> tuple
     gradient = -(0.5 * b + c * z)
     square = across**2 + over**2
     rim = a + (b + c * z) * z - square
-    is_disc = rim > 0.02 * reach**2 + 1e-3
+    is_disc = rim > look.DISC_DEPTH * reach**2 + look.DISC_DEPTH_M2
     length = torch.sqrt(square + gradient**2).clamp_min(1e-5)
     up = torch.where((z - z0).abs() < (z - z1).abs(), -1.0, 1.0)
     return (
@@ -141,7 +138,7 @@ def _solid_normal(solid: list[Tensor], x: Tensor, y: Tensor, z: Tensor) -> tuple
 def _surface_paint(rays: Rays, hits: Hits, surface: Surface, scene: Scene, width: Tensor) -> tuple[Paint, Spot]:
     """What each surface is made of and its place in the pattern; `width` is a pixel's on the surface, in metres."""
     kind = (hits.side - 1).clamp(0, OVERHEAD).int()
-    at = torch.where(hits.side == 4, hits.solid + SOLID * CELLS, hits.cell + kind * CELLS)
+    at = torch.where(hits.side == look.ROUND, hits.solid + SOLID * CELLS, hits.cell + kind * CELLS)
     at = at + _frames(rays) * scene.surfaces_per_frame
     paint, frequency = _paint(scene.surfaces, at), scene.surfaces.frequency[at]
     page = paint.second[..., 3].int()
@@ -152,10 +149,11 @@ def _decal_paint(rays: Rays, hits: Hits, surface: Surface, scene: Scene, width: 
     """Colours of the picture on each wall, its place in the atlas, and whether there is any."""
     paint = _paint(scene.decals, hits.cell + _frames(rays) * CELLS)
     number = paint.second[..., 3].int()
-    up = (surface.z - DECAL_BOTTOM_M) / (DECAL_TOP_M - DECAL_BOTTOM_M)
+    up = (surface.z - look.DECAL_BOTTOM_M) / (look.DECAL_TOP_M - look.DECAL_BOTTOM_M)
     page = FIRST_DECAL + (number - 1).clamp_min(0)
-    spot = Spot(page=page, u=surface.u / CELL, v=up.clamp(0.004, 0.996), footprint=width / CELL)
-    return paint, spot, (hits.side < 2) & (number > 0) & (up > 0) & (up < 1)
+    v = up.clamp(look.DECAL_MARGIN, 1 - look.DECAL_MARGIN)
+    spot = Spot(page=page, u=surface.u / CELL, v=v, footprint=width / CELL)
+    return paint, spot, (hits.side < look.GROUND) & (number > 0) & (up > 0) & (up < 1)
 
 
 def blend(
@@ -164,14 +162,14 @@ def blend(
     """(N, P, 3) albedo and (N, P, 3) own light of surfaces, with pictures where they are shown."""
     color, glow = paint.mixed(texel), paint.first[..., 3:4]
     is_facade = paint.second[..., 3:4] == int(Pattern.FACADE)
-    own = torch.where(is_facade, color.new_tensor((1.0, 0.78, 0.42)) * (texel[..., 2:3] * glow), color * glow)
+    own = torch.where(is_facade, color.new_tensor(look.WINDOW_LIGHT) * (texel[..., 2:3] * glow), color * glow)
     alpha = picture[..., 3:4] * shown[..., None]
     ink = decal.mixed(picture)
     color = torch.lerp(color, ink, alpha)
     own = torch.lerp(own, ink * (picture[..., 2:3] * decal.first[..., 3:4]), alpha)
-    # A slow change of tone over metres, so that two stretches of one wall never look the same.
-    slow = torch.sin(0.41 * surface.u + 0.9 * surface.v.sin()) * torch.sin(0.29 * surface.x - 0.23 * surface.y)
-    return color * _weight(1 + 0.16 * slow), own
+    along = torch.sin(look.TONE_ALONG * surface.u + look.TONE_UP * surface.v.sin())
+    slow = along * torch.sin(look.TONE_X * surface.x - look.TONE_Y * surface.y)
+    return color * _weight(1 + look.TONE_SHARE * slow), own
 
 
 def _weight(values: Tensor) -> Tensor:
@@ -187,21 +185,19 @@ def _air_color(scene: Scene, name: str) -> Tensor:
 def illuminate(surface: Surface, hits: Hits, scene: Scene) -> Tensor:
     """(N, P, 3) light that falls on each hit: sky, sun with shadows, lamps, darker corners."""
     nx, ny, nz = surface.normal
-    lift = 0.22
-    texel, shadow = _sample_light(scene, surface.x + lift * nx, surface.y + lift * ny)
+    texel, shadow = _sample_light(scene, surface.x + look.LIFT_M * nx, surface.y + look.LIFT_M * ny)
     lamps, openness = texel[..., :3], texel[..., 3].float()
     bounce = air_field(scene.air, "ground_bounce")
     sun = air_field(scene.air, "sun_direction")[:, :, None]
     facing_sun = (nx * sun[:, 0] + ny * sun[:, 1] + nz * sun[:, 2]).clamp_min(0)
-    seen = ((surface.z + 0.15 - shadow) * 2.5).clamp(0, 1) * facing_sun
-    # Corners matter less higher up a wall.
-    corner = openness + (1 - openness) * ((surface.z / 3.5).clamp(0, 1) * (hits.side != 2))
-    foot = (0.55 + surface.z * 0.9).clamp_max(1.0)
-    corner = torch.where(hits.side < 2, corner * foot, corner)
-    # Walls across x and across y, floors and ceilings each get their own share, as a room's do.
-    sky = 0.72 + 0.28 * nz + bounce + 0.10 * nx.abs() - 0.06 * ny.abs()
-    lamp_share = 0.62 + 0.25 * nx.abs() + 0.12 * ny.abs() + 0.3 * nz.clamp_min(0)
-    fade = 1.0 / (1.0 + 0.05 * (surface.z - 1.8).clamp_min(0) ** 2)
+    seen = ((surface.z + look.SHADOW_LIFT_M - shadow) * look.SHADOW_EDGE).clamp(0, 1) * facing_sun
+    above = (surface.z / look.CORNER_TOP_M).clamp(0, 1) * (hits.side != look.GROUND)
+    corner = openness + (1 - openness) * above
+    foot = (look.FOOT_LIGHT + surface.z * look.FOOT_RISE).clamp_max(1.0)
+    corner = torch.where(hits.side < look.GROUND, corner * foot, corner)
+    sky = look.SKY_SHARE + look.SKY_UP * nz + bounce + look.SKY_X * nx.abs() + look.SKY_Y * ny.abs()
+    lamp_share = look.LAMP_SHARE + look.LAMP_X * nx.abs() + look.LAMP_Y * ny.abs() + look.LAMP_UP * nz.clamp_min(0)
+    fade = 1.0 / (1.0 + look.LAMP_FADE * (surface.z - look.LAMP_HEIGHT_M).clamp_min(0) ** 2)
     light = lamps * _weight(lamp_share * fade)
     light = torch.addcmul(light, _air_color(scene, "ambient"), _weight(sky * corner))
     return torch.addcmul(light, _air_color(scene, "sun_color"), _weight(seen))
@@ -225,8 +221,8 @@ def _between(corners: list[Tensor], wx: Tensor, wy: Tensor) -> Tensor:
 
 def clouds_at(rays: Rays, scene: Scene, rise: Tensor) -> tuple[Tensor, Tensor]:
     """(N, P) u and v on the page of noise; `rise` is the sine of the elevation."""
-    spread = 0.17 / (rise + 0.16)
-    return rays.dx * spread + scene.air[:, :1] * 31, rays.dy * spread
+    spread = look.CLOUD_SPREAD / (rise + look.CLOUD_HEIGHT)
+    return rays.dx * spread + scene.air[:, :1] * look.CLOUD_SHIFT, rays.dy * spread
 
 
 def sky(rays: Rays, scene: Scene, length: Tensor, turn: Tensor, puffs: Tensor, stars: Tensor) -> Tensor:
@@ -236,24 +232,28 @@ def sky(rays: Rays, scene: Scene, length: Tensor, turn: Tensor, puffs: Tensor, s
     """
     sin_up = rays.slope / length
     rise = sin_up.clamp_min(0)
-    color = torch.lerp(_air_color(scene, "horizon"), _air_color(scene, "zenith"), _weight(1 - (1 - rise).pow(2.5)))
+    high = 1 - (1 - rise).pow(look.GRADIENT_POWER)
+    color = torch.lerp(_air_color(scene, "horizon"), _air_color(scene, "zenith"), _weight(high))
     sun = air_field(scene.air, "sun_direction")[:, :, None]
     cos_up = torch.sqrt((1 - sin_up**2).clamp_min(0))
     toward = cos_up * (rays.dx * sun[:, 0] + rays.dy * sun[:, 1]) + sin_up * sun[:, 2]
     edge = air_field(scene.air, "sun_size")
-    halo = toward.clamp_min(0).pow(24) * 0.35 + toward.clamp_min(0).pow(200) * 0.4
-    disc = ((toward - edge) / (0.15 * (1 - edge).abs())).clamp(0, 1) * (edge < 1)
-    cover = ((puffs - 0.42) * 3.0).clamp(0, 1) * air_field(scene.air, "clouds") * (rise * 6).clamp(0, 1)
+    ahead = toward.clamp_min(0)
+    halo = ahead.pow(look.HALO_WIDE_POWER) * look.HALO_WIDE + ahead.pow(look.HALO_NARROW_POWER) * look.HALO_NARROW
+    disc = ((toward - edge) / (look.DISC_EDGE * (1 - edge).abs())).clamp(0, 1) * (edge < 1)
+    puff = ((puffs - look.CLOUD_FROM) * look.CLOUD_EDGE).clamp(0, 1)
+    cover = puff * air_field(scene.air, "clouds") * (rise * look.CLOUD_RISE).clamp(0, 1)
     sun_color = _air_color(scene, "sun_color")
-    color = torch.addcmul(color, sun_color, _weight(halo * (1 - 0.5 * cover)))
+    color = torch.addcmul(color, sun_color, _weight(halo * (1 - look.HALO_BEHIND * cover)))
     color = color + _weight(stars * air_field(scene.air, "stars"))
-    color = torch.lerp(color, _air_color(scene, "cloud_color"), _weight(0.85 * cover))
-    color = torch.addcmul(color, sun_color * 2.5 + 0.45, _weight(disc * (1 - 0.7 * cover)))
+    color = torch.lerp(color, _air_color(scene, "cloud_color"), _weight(look.CLOUD_SHARE * cover))
+    glare = sun_color * look.DISC_LIGHT + look.DISC_BASE
+    color = torch.addcmul(color, glare, _weight(disc * (1 - look.DISC_BEHIND * cover)))
     ridge = air_field(scene.air, "ridge")
     top = ridge[:, :1]
-    for wave, turns in enumerate((2, 5, 11)):
+    for wave, turns in enumerate(look.RIDGE_WAVES):
         top = top + ridge[:, 1 + wave : 2 + wave] * torch.sin(turn * turns + ridge[:, 4 + wave : 5 + wave]) / (wave + 1)
-    below = ((top - rays.slope) * 60).clamp(0, 1) * (ridge[:, :1] > 0)
+    below = ((top - rays.slope) * look.RIDGE_EDGE).clamp(0, 1) * (ridge[:, :1] > 0)
     return torch.lerp(color, _air_color(scene, "ridge_color"), _weight(below))
 
 
@@ -262,18 +262,19 @@ def shade(rays: Rays, hits: Hits, scene: Scene, pixel_angle: float) -> Tensor:
     length = torch.sqrt(1 + rays.slope**2)
     distance = hits.t * length
     surface = locate(rays, hits, scene, length)
-    width = distance * pixel_angle / surface.facing.pow(0.7)
+    width = distance * pixel_angle / surface.facing.pow(look.FACING_POWER)
     paint, pattern = _surface_paint(rays, hits, surface, scene, width)
     decal, hanging, shown = _decal_paint(rays, hits, surface, scene, width)
     # The sky's clouds and stars share lookups with surfaces and the pictures on them, which are nowhere else.
-    is_sky, sin_up, turn = hits.t >= FAR, rays.slope / length, torch.atan2(rays.dy, rays.dx)
+    is_sky, sin_up, turn = hits.t >= look.FAR, rays.slope / length, torch.atan2(rays.dy, rays.dx)
     noise = int(Pattern.NOISE)
     cloud_u, cloud_v = clouds_at(rays, scene, sin_up.clamp_min(0))
+    around = turn * (0.5 * look.STARS_ROUND / torch.pi)
     texel = sample_atlas(scene.atlas, pattern.unless(is_sky, noise, cloud_u, cloud_v))
-    picture = sample_atlas(scene.atlas, hanging.unless(is_sky, noise, turn * (3 / torch.pi), sin_up * 1.5))
+    picture = sample_atlas(scene.atlas, hanging.unless(is_sky, noise, around, sin_up * look.STARS_UP))
     albedo, own = blend(surface, paint, texel, decal, picture, shown)
     color = torch.addcmul(own, albedo, illuminate(surface, hits, scene))
-    fog = 1 - torch.exp(-((distance / air_field(scene.air, "fog_m")).pow(1.4)))
+    fog = 1 - torch.exp(-((distance / air_field(scene.air, "fog_m")).pow(look.FOG_POWER)))
     color = torch.lerp(color, _air_color(scene, "horizon"), _weight(fog))
     background = sky(rays, scene, length, turn, texel[..., 0].float(), picture[..., 2].float())
     return tone(torch.where(is_sky[..., None], background, color))
@@ -281,4 +282,4 @@ def shade(rays: Rays, hits: Hits, scene: Scene, pixel_angle: float) -> Tensor:
 
 def tone(color: Tensor) -> Tensor:
     """Light to display values: a soft shoulder, then the square root that `palette.linear` undoes."""
-    return (color * (1 + 0.11 * color) / (1 + 0.45 * color * color)).clamp_(0, 1).sqrt_()
+    return (color * (1 + look.SHOULDER * color) / (1 + look.SHOULDER_FALL * color * color)).clamp_(0, 1).sqrt_()

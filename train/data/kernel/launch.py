@@ -1,0 +1,71 @@
+"""Frames by the kernel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Final
+
+import torch
+import triton
+from torch import Tensor
+
+from .. import blueprint, lightmap, look, patterns, scene
+from ..cast import cameras
+from ..worlds import Worlds
+from . import air_row, plan, solids, tables
+from .tiles import render_tiles
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tile:
+    """Pixels of a program, both powers of two, and warps that share it."""
+
+    rows: int = 4
+    columns: int = 4
+    warps: int = 1
+
+
+TILE: Final = Tile()
+
+
+def render_frames(
+    worlds: Worlds, world: Tensor, poses: Tensor, height: int, width: int, supersample: int, tile: Tile = TILE
+) -> Tensor:
+    """(N, height, width, 3) uint8 frames; `world` (N,) says which world each of the (N, 5) poses stands in.
+
+    All tensors are on one device: a GPU, or the CPU if Triton interprets.
+    """
+    images = torch.empty(len(poses), height, width, 3, dtype=torch.uint8, device=worlds.device)
+    if len(poses) == 0:
+        return images
+    programs = len(poses) * triton.cdiv(height, tile.rows) * triton.cdiv(width, tile.columns)
+    render_tiles[(programs,)](
+        images,
+        cameras(poses).contiguous(),
+        world.int(),
+        *tables.tables_of(worlds).arguments,
+        height,
+        width,
+        2.0 / math.sqrt(height * width * supersample**2),
+        SUPERSAMPLE=supersample,
+        SAMPLES=triton.next_power_of_2(supersample**2),
+        ROWS=tile.rows,
+        COLUMNS=tile.columns,
+        NUMBERS=_numbers(),
+        num_warps=tile.warps,
+    )
+    return images
+
+
+@cache
+def _numbers() -> str:
+    """The constants that the kernel's functions read from modules."""
+    modules: tuple[ModuleType, ...] = (blueprint, lightmap, look, patterns, scene, air_row, plan, solids, tables)
+    return repr([(name, value) for module in modules for name, value in vars(module).items() if _is_number(value)])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | tuple)
