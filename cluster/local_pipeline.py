@@ -23,7 +23,7 @@ import torch
 
 from ..memory.records import WorldHeader
 from ..memory.store import Store, StoreConfig
-from ..model.clip import ClipInputs, Float32, MemoryQuery, MemoryView, plan_clip
+from ..model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES, ClipInputs, Float32, MemoryQuery, MemoryView, plan_clip
 from ..model.load import resolve_device
 from ..model.preset import Preset
 from ..model.vae import DecoderState
@@ -34,6 +34,7 @@ from .rollout_engine import LaunchedChunk, LaunchedFrames, RolloutEngine, VaeDec
 
 EPOCH = 0
 """A world in this process has one writer."""
+WARM_UP_CHUNKS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -108,9 +109,12 @@ class LocalPipeline:
         self._landing = ThreadPoolExecutor(1, "landing")
 
     def warm_up(self) -> None:
-        """Make what only the first chunks would have to wait for: kernels, plans, memory."""
-        self._engine.warm_up()
-        self._decoder.warm_up()
+        """Play a world in which nothing happens, so that later ones do not wait for kernels and memory."""
+        video, session = self.preset.video, "warm-up"
+        self.start(session, np.full((video.height, video.width, 3), 128, np.uint8))
+        for _ in self.play(_still_actions(session, chunk) for chunk in range(WARM_UP_CHUNKS)):
+            pass
+        self.end(session)
 
     def start(
         self,
@@ -133,6 +137,11 @@ class LocalPipeline:
         )
         self._store.open(session, EPOCH, header=header)
         self._decoder_states[session] = None
+
+    def end(self, session: str) -> None:
+        """Forget a world."""
+        self._store.delete(session)
+        del self._decoder_states[session]
 
     def num_new_frames(self, session: str) -> int:
         """Action rows that a session's next chunk needs; changes when its last one is committed."""
@@ -217,6 +226,13 @@ class LocalPipeline:
         first_frame_id = self._store.snapshot(flight.session).next_frame_id
         self._store.commit(flight.session, EPOCH, record_of(flight.clip, result.latents, first_frame_id=first_frame_id))
         flight.stages |= {**result.timings, "commit": time.perf_counter() - began}
+
+
+def _still_actions(session: str, chunk: int) -> ChunkActions:
+    rows = FIRST_CLIP_FRAMES if chunk == 0 else NEW_FRAMES
+    return ChunkActions(
+        session=session, keyboard=np.zeros((rows, 6), np.float32), mouse=np.zeros((rows, 2), np.float32)
+    )
 
 
 def _land(pieces: list[LaunchedFrames]) -> _Landing:

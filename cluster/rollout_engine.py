@@ -5,6 +5,7 @@ Both can be waited for, as `Engine` and `Decoder` want it, or only launched: a G
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,17 @@ from ..model.rehearsal import still_clips
 from ..model.rollout import video_to_pixels
 from ..model.stages import Stages
 from ..model.transfer import HostCopy, to_device
-from ..model.vae import DecoderState
+from ..model.vae import Decoder, DecoderState
 from ..model.weights import load_decoder
 from .engine import ChunkJob, ChunkResult
 
 LATENTS_DTYPE = torch.bfloat16
 """Of latents between processes and in the store, whatever a model computes in."""
+PIECE_LATENTS = 2
+"""Latents that a longer span is decoded by: more take memory, fewer take time."""
+WARM_UP_LATENTS = (PIECE_LATENTS, PIECE_LATENTS, 1)
+PixelsOf = Callable[[Tensor, DecoderState | None], tuple[Tensor, DecoderState]]
+"""Latents (C, n, h, w) and a stream's state to RGB pixels (F, H, W, 3) uint8 and the next state."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -82,32 +88,55 @@ class RolloutEngine:
 
 
 class VaeDecoder:
-    """Decodes with a preset's decoder, latent by latent: frames have the same bits however a stream is split."""
+    """Decodes with a preset's decoder. Frames have the same bits wherever a stream is cut in the same places; on a CPU,
+    wherever it is cut."""
 
     def __init__(self, preset: Preset, device: str = "auto") -> None:
         """Loads the weights; raises ConfigError or CheckpointError when they cannot be."""
         self._preset = preset
         self._device = resolve_device(device)
-        self._decoder = load_decoder(preset, self._device)
-        self.reach_latents = self._decoder.reach_latents
+        decoder = load_decoder(preset, self._device)
+        self.reach_latents = decoder.reach_latents
+        self._pixels_of = _pixels_of(decoder)
 
     def warm_up(self) -> None:
-        """Decode a stream's first latent and another one."""
-        shape = (self._preset.latent_channels, 2, self._preset.latent_height, self._preset.latent_width)
-        self.decode(np.zeros(shape, np.float32), None)
+        """Decode a stream's first piece and others, of the sizes that a chunk is cut into."""
+        preset, state = self._preset, None
+        for count in WARM_UP_LATENTS:
+            shape = (preset.latent_channels, count, preset.latent_height, preset.latent_width)
+            _, state = self.decode(np.zeros(shape, np.float32), state)
 
     def decode(self, latents: Array, state: DecoderState | None) -> tuple[npt.NDArray[np.uint8], DecoderState]:
-        """See `Decoder.decode`. The state stays on the decoder's device."""
-        launched = self.launch(to_device(to_tensor(latents), self._device), state)
-        return launched.wait(), launched.state
+        """See `Decoder.decode`. The state stays on the decoder's device; long spans are decoded in pieces."""
+        frames = []
+        for piece in torch.split(to_device(to_tensor(latents), self._device), PIECE_LATENTS, dim=1):
+            launched = self.launch(piece, state)
+            state = launched.state
+            frames.append(launched.wait())
+        assert state is not None, "there are latents to decode"
+        return np.concatenate(frames), state
 
     @torch.inference_mode()
     def launch(self, latents: Tensor, state: DecoderState | None) -> LaunchedFrames:
         """As `decode`, of latents (C, n, h, w) on the decoder's device, on the current stream and without waiting."""
         stages = Stages(self._device)
         with stages.measure("decode"):
-            video, state = self._decoder.decode(latents[None].float(), state)
-            pixels = video_to_pixels(video)
+            pixels, state = self._pixels_of(latents.float(), state)
         with stages.measure("copy"):
             copy = HostCopy(pixels)
         return LaunchedFrames(state=state, copy=copy, stages=stages)
+
+
+def _pixels_of(decoder: Decoder) -> PixelsOf:
+    """The decoder's fastest form for its device and dtype."""
+    weight = decoder.conv2.weight
+    if weight.is_cuda and weight.dtype == torch.bfloat16:
+        from ..model.fast_vae.decoder import FastDecoder
+
+        return FastDecoder(decoder).decode
+
+    def decode(latents: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
+        video, state = decoder.decode(latents[None], state)
+        return video_to_pixels(video), state
+
+    return decode
