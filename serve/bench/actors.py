@@ -125,7 +125,7 @@ class RayBackend:
         return sum(known) if known else None
 
     def close(self) -> None:
-        """End the actors, and Ray too where this process started it."""
+        """End the actors. Ray ends with the process that started it."""
         for actor in (self._store, self._rank, self._decoder):
             ray.kill(actor)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from ...errors import DoesNotFit
 
@@ -16,28 +16,19 @@ UNKNOWN_COMMIT = "unknown"
 _PACKAGES = ("torch", "triton", "fa3-fwd", "numpy", "ray")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
-    """One machine and the software on it."""
+def where_it_ran(device: str, *, commit: str | None = None) -> dict[str, Any]:
+    """The fields of a record that say on what it was measured: device, versions, commit.
 
-    device: str
-    """Name of the GPU, or of the processor where the model runs on that."""
-    versions: dict[str, str] = field(default_factory=dict)
-    """Python, the packages that matter to speed, and 'cuda' where there is one."""
-    commit: str = UNKNOWN_COMMIT
-
-
-def describe_machine(device: str, *, commit: str | None = None) -> Machine:
-    """This machine, with the model on torch device `device`; 'cpu' imports no torch. `commit` names what is measured
-    where it is no git checkout."""
-    versions = {"python": platform.python_version(), **_installed()}
-    name = cpu_name()
+    The model is on torch device `device`; 'cpu' imports no torch. `commit` is for where this is no git checkout.
+    """
+    name, versions = cpu_name(), {"python": platform.python_version(), **_installed()}
     if device != "cpu":
         import torch
 
         name = torch.cuda.get_device_name(device)
-        versions["cuda"] = str(torch.version.cuda)
-    return Machine(device=name, versions=versions, commit=commit or checkout_commit())
+        # With the build's suffix, which the installed package's version may lack.
+        versions |= {"torch": str(torch.__version__), "cuda": str(torch.version.cuda)}
+    return {"device": name, "versions": versions, "commit": commit or checkout_commit()}
 
 
 def checkout_commit() -> str:
@@ -75,14 +66,15 @@ def peak_memory_gb() -> float | None:
     return peak
 
 
-def limit_memory(limit_gb: float) -> None:
-    """Let PyTorch hold at most so many 10⁹ bytes of the first GPU, as if it had no more. Raises DoesNotFit without a
-    GPU or where it has less."""
+def limit_memory(device: str, limit_gb: float) -> None:
+    """Let PyTorch hold at most so many 10⁹ bytes of a GPU, as if it had no more. Raises DoesNotFit on the CPU, or where
+    the GPU has less."""
     import torch
 
-    total_gb = torch.cuda.get_device_properties(0).total_memory / 1e9 if torch.cuda.is_available() else 0.0
+    total_gb = 0.0 if device == "cpu" else torch.cuda.get_device_properties(device).total_memory / 1e9
     if limit_gb > total_gb:
         raise DoesNotFit(
-            f"a limit of {limit_gb:g} GB is asked for, the GPU has {total_gb:.1f}", hint="Lower the limit."
+            f"a limit of {limit_gb:g} GB is asked for, {device} has {total_gb:.1f} GB of GPU memory",
+            hint="Lower the limit, or take it away on the CPU.",
         )
-    torch.cuda.set_per_process_memory_fraction(limit_gb / total_gb, 0)
+    torch.cuda.set_per_process_memory_fraction(limit_gb / total_gb, device)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ...errors import ConfigError
-from ...model.preset import DecoderChoice, Preset
+from ...model.preset import Preset
 from ..actions import Actions
 from .figures import ChunkTimes, OnChunk, figures_of
-from .machine import describe_machine, limit_memory
+from .machine import limit_memory, where_it_ran
 from .power import PowerMeter, summarize
 from .records import EngineRecord
+from .setting import what_ran
 from .trace import write_trace
 from .walk import frames_of, there_and_back
 
@@ -78,7 +78,7 @@ def run_bench(config: BenchConfig, on_chunk: OnChunk) -> BenchRun:
 
     device = _device_of(config)
     if config.memory_limit_gb is not None:
-        limit_memory(config.memory_limit_gb)
+        limit_memory(device, config.memory_limit_gb)
     runner = _load_runner(config, device)
     try:
         with PowerMeter() as meter:
@@ -91,16 +91,6 @@ def run_bench(config: BenchConfig, on_chunk: OnChunk) -> BenchRun:
         runner.close()
     record = _record(config, chunks, device, peak_gb)
     return BenchRun(record=record, chunks=chunks, power=summarize(meter.samples))
-
-
-def decoder_choice(preset: Preset) -> DecoderChoice:
-    """Which decoder the preset has. Raises ConfigError for one that has no name."""
-    for choice in DecoderChoice:
-        if choice.pruning_rate == preset.decoder_pruning_rate:
-            return choice
-    raise ConfigError(
-        f"preset {preset.name!r} has a decoder pruned by {preset.decoder_pruning_rate:g}", hint="Give --decoder."
-    )
 
 
 def _walks(sessions: int, chunks: int) -> list[Actions]:
@@ -133,24 +123,14 @@ def _load_runner(config: BenchConfig, device: str) -> Runner:
 
 
 def _record(config: BenchConfig, chunks: list[ChunkTimes], device: str, peak_gb: float | None) -> EngineRecord:
-    preset, figures, machine = config.preset, figures_of(chunks), describe_machine(device, commit=config.commit)
+    figures = figures_of(chunks)
     return EngineRecord(
-        preset=preset.name,
-        gpus=0 if device == "cpu" else 1,
-        sessions=config.sessions,
-        height=preset.video.height,
-        width=preset.video.width,
-        steps=preset.sampling.steps,
-        precision=preset.precision,
-        decoder=decoder_choice(preset),
-        placement="single",
+        **what_ran(config.preset, gpus=0 if device == "cpu" else 1, sessions=config.sessions),
+        **where_it_ran(device, commit=config.commit),
+        source="measured",
         fps=round(figures.fps, 3),
         fps_total=round(figures.fps_total, 3),
         stages={name: round(seconds, 5) for name, seconds in figures.stages.items()},
         first_frame_s=round(figures.first_frame_s, 5),
         peak_memory_gb=None if peak_gb is None else round(peak_gb, 2),
-        device=machine.device,
-        versions=machine.versions,
-        commit=machine.commit,
-        source="measured",
     )

@@ -18,9 +18,9 @@ from ..actions import Held
 from ..client import StartRequest, World, open_world
 from ..recording import Measurements
 from ..samples import list_samples
-from .machine import describe_machine
+from .machine import where_it_ran
 from .records import ServedRecord
-from .run import decoder_choice
+from .setting import what_ran
 
 SEED = 11
 CODEC = "jpeg"
@@ -54,7 +54,7 @@ class ServedConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Played:
-    """What one player saw after the first chunk."""
+    """What one player saw."""
 
     seen: Measurements
     arrivals_s: list[float]
@@ -147,7 +147,6 @@ async def _change_controls(world: World, session: int) -> None:
 
 def _record(config: ServedConfig, played: list[_Played], by_prompt: float, by_image: float) -> ServedRecord:
     preset = config.preset
-    machine = describe_machine("cuda:0" if preset.num_gpus else "cpu", commit=config.commit)
     rates = [one.seen.frames_per_s for one in played]
     # The first answer waits for the first chunk, which is create-to-frame.
     latencies = [latency for one in played for latency in one.seen.latencies_s[1:]]
@@ -155,21 +154,11 @@ def _record(config: ServedConfig, played: list[_Played], by_prompt: float, by_im
         raise ServiceError("no action came back with a frame", hint="Play for longer.")
     p50, p95 = np.percentile(latencies, (50, 95))
     return ServedRecord(
-        preset=preset.name,
-        gpus=preset.num_gpus,
-        sessions=config.sessions,
-        height=preset.video.height,
-        width=preset.video.width,
-        steps=preset.sampling.steps,
-        precision=preset.precision,
-        decoder=decoder_choice(preset),
-        placement="single",
+        **what_ran(preset, gpus=preset.num_gpus, sessions=config.sessions),
+        **where_it_ran("cuda:0" if preset.num_gpus else "cpu", commit=config.commit),
+        source="measured",
         fps=round(min(rates), 3),
         fps_total=round(sum(rates), 3),
-        device=machine.device,
-        versions=machine.versions,
-        commit=machine.commit,
-        source="measured",
         codec=CODEC,
         seconds=config.seconds,
         frames=sum(one.seen.frames for one in played),

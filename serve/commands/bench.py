@@ -30,7 +30,7 @@ sessions_option = click.option(
 @click.option(
     "--memory-limit-gb", type=click.FloatRange(min=0, min_open=True), help="Pretend that the GPU has so much."
 )
-@click.option("--profile", type=OUT_FILE, help="Also play three more chunks and write a trace of them, for Perfetto.")
+@click.option("--profile", type=OUT_FILE, help="Then trace three more chunks into this .json.gz.")
 @json_option
 @commit_option
 @click.pass_context

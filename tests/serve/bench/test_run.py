@@ -10,13 +10,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 from worldloom.errors import ConfigError, DoesNotFit
 from worldloom.model.preset import load_preset
 from worldloom.serve.bench.figures import ChunkTimes
 from worldloom.serve.bench.records import EngineRecord, read_record
 from worldloom.serve.bench.report import format_run
-from worldloom.serve.bench.run import BenchConfig, BenchRun, decoder_choice, run_bench
+from worldloom.serve.bench.run import BenchConfig, BenchRun, run_bench
+from worldloom.serve.bench.setting import decoder_choice
 from worldloom.serve.commands.bench import bench
 
 STAGES = {"plan", "retrieve", "prepare", "steps", "commit", "decode", "chunk", "chunk_p95"}
@@ -53,8 +55,7 @@ def test_a_tiny_model_is_measured_with_a_trace_of_what_comes_after(tmp_path: Pat
 
 def test_actors_on_ray_are_measured_likewise(http_port: int) -> None:
     config = BenchConfig(preset=load_preset("mock"), chunks=4, sessions=2, through_ray=True)
-    for _ in range(2):
-        check(*run(config), sessions=2, chunks=4)
+    check(*run(config), sessions=2, chunks=4)
 
 
 def test_the_command_needs_neither_ray_nor_codecs_and_writes_the_record(tmp_path: Path) -> None:
@@ -87,3 +88,13 @@ def test_what_cannot_be_measured_is_refused(options: list[str], error: type[Base
 def test_a_decoder_without_a_name_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"0\.6"):
         decoder_choice(replace(load_preset("tiny"), decoder_pruning_rate=0.6))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_memory_on_a_gpu_is_measured_and_bounded() -> None:
+    config = BenchConfig(preset=load_preset("tiny"), chunks=3, device="cuda:0", memory_limit_gb=1)
+    record = check(*run(config), sessions=1, chunks=3)
+    assert record.gpus == 1 and record.peak_memory_gb is not None and 0 < record.peak_memory_gb <= 1
+    with pytest.raises(DoesNotFit, match="tiny"):
+        run(replace(config, memory_limit_gb=record.peak_memory_gb / 100))
