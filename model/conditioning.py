@@ -36,8 +36,8 @@ class BlockConditioning:
     """(B, text_len, heads, d)."""
     text_bias: Tensor | None = None
     """(text_len,) float32, added to the scores of these keys: a key may stand for several, or for none."""
-    text_limit: Tensor | None = None
-    """() float32: the largest magnitude in `text_value`."""
+    text_scale: Tensor | None = None
+    """() float32: what attended values are to be multiplied by where they are kept in e4m3."""
     camera: tuple[Tensor, Tensor] | None
     """Scale and shift, (B, N, D) each; None when they are computed anew in each forward."""
     action: ActionConditioning | None

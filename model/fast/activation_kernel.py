@@ -32,7 +32,9 @@ def _activate(
     store_row(y, values, scales, row, at, inside, width, FORM)
 
 
-def launch_activate(x: Tensor, activation: Activation, form: RowFormat, groups: Tensor | None) -> Rows:
+def launch_activate(
+    x: Tensor, activation: Activation, form: RowFormat, groups: Tensor | None, *, warps: int | None = None
+) -> Rows:
     """`activate` on a GPU. The last dimension of x is contiguous, and so is `groups`."""
     count, width = x.shape
     rows = empty_rows(count, width, form, x.dtype, x.device)
@@ -40,7 +42,7 @@ def launch_activate(x: Tensor, activation: Activation, form: RowFormat, groups: 
     _activate[(count,)](
         x, groups, rows.values, rows.scales, x.stride(0), width, 1 if groups is None else count // len(groups),
         BLOCK=block, HAS_GROUPS=groups is not None, ACTIVATION=int(activation), FORM=int(form),
-        num_warps=row_warps(block),
+        num_warps=warps or row_warps(block),
     )  # fmt: skip
     return rows
 

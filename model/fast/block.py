@@ -25,7 +25,7 @@ from .formats import RowFormat, Rows
 from .heads import HeadNorm, head_scales, turn_heads, turn_heads_e4m3
 from .linear import FusedLinear, Layer, plain_weight
 from .residual import Affine, Gate, Keep, Modulation, Step, advance, as_rows
-from .text import QueryNorm, TextKeys, attend_text
+from .text import QueryNorm, TextKeys, attend_text, text_scale
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,8 +124,8 @@ class FusedText(nn.Module):
 
     def forward(self, rows: Rows, own: BlockConditioning) -> Tensor:
         """(M, D) → (M, D)."""
-        assert own.text_bias is not None and own.text_limit is not None, "prepared by a block that is not fused"
-        keys = TextKeys(key=own.text_key[0], value=own.text_value[0], bias=own.text_bias, limit=own.text_limit)
+        assert own.text_bias is not None and own.text_scale is not None, "prepared by a block that is not fused"
+        keys = TextKeys(key=own.text_key[0], value=own.text_value[0], bias=own.text_bias, scale=own.text_scale)
         norm = QueryNorm(weight=self.norm_weight, heads=self.heads, eps=self.eps)
         out: Tensor = self.o(attend_text(self.q(rows), norm, keys, self.form))
         return out
@@ -186,7 +186,7 @@ class FusedBlock(nn.Module):
             text_key=key[None],
             text_value=value[None],
             text_bias=bias,
-            text_limit=value.abs().amax().float(),
+            text_scale=text_scale(value),
             camera=None if camera is None else self.camera(*camera),
             action=action,
         )

@@ -77,7 +77,7 @@ def _attend_keyboard(
     tl.store(out + (token * heads + head) * WIDTH + dim, found.to(out.dtype.element_ty), mask=inside)
 
 
-def launch_attend_frames(qkv: Tensor, rope: Rope, heads: int, eps: float) -> Tensor:
+def launch_attend_frames(qkv: Tensor, rope: Rope, heads: int, eps: float, *, warps: int = 2) -> Tensor:
     """`attend_frames` on a GPU; the width of a head is a power of 2 and at least 16, as in all of this file."""
     tokens, frames = len(qkv), rope.cos.shape[1]
     width = qkv.shape[1] // (3 * heads)
@@ -86,7 +86,7 @@ def launch_attend_frames(qkv: Tensor, rope: Rope, heads: int, eps: float) -> Ten
     assert qkv.is_contiguous() and rope.cos.is_contiguous() and rope.sin.is_contiguous()
     _attend_frames[(positions, heads)](
         qkv, rope.cos, rope.sin, out, frames, positions, heads, eps, width**-0.5,
-        KEYS=_tile_of(frames), WIDTH=width, num_warps=2,
+        KEYS=_tile_of(frames), WIDTH=width, num_warps=warps,
     )  # fmt: skip
     return out
 

@@ -103,21 +103,27 @@ def _turn_heads_e4m3(
         tl.store(target, x.to(tl.float8e4nv), mask=inside)
 
 
-def launch_turn_heads(qkv: Tensor, norm: HeadNorm, rope: AxisRope) -> tuple[Tensor, Tensor]:
+def launch_turn_heads(
+    qkv: Tensor, norm: HeadNorm, rope: AxisRope, *, warps: int | None = None
+) -> tuple[Tensor, Tensor]:
     """`turn_heads` on a GPU; heads must have a width that is a power of 2, as everywhere in this file."""
     heads, width = _shape(norm)
     out = torch.empty(2, qkv.shape[0], heads, width, dtype=qkv.dtype, device=qkv.device)
-    _turn_heads[(qkv.shape[0],)](*_inputs(qkv, norm, rope), out, qkv.shape[0], *_sizes(norm, rope), **_blocks(norm))
+    _turn_heads[(qkv.shape[0],)](
+        *_inputs(qkv, norm, rope), out, qkv.shape[0], *_sizes(norm, rope), **_blocks(norm, warps)
+    )
     return out[0], out[1]
 
 
-def launch_turn_heads_e4m3(qkv: Tensor, norm: HeadNorm, rope: AxisRope, scales: Tensor) -> E4M3Heads:
+def launch_turn_heads_e4m3(
+    qkv: Tensor, norm: HeadNorm, rope: AxisRope, scales: Tensor, *, warps: int | None = None
+) -> E4M3Heads:
     """`turn_heads_e4m3` on a GPU."""
     heads, width = _shape(norm)
     mean = launch_key_mean(qkv, norm, rope)
     out = torch.empty(3, qkv.shape[0], heads, width, dtype=E4M3, device=qkv.device)
     _turn_heads_e4m3[(qkv.shape[0],)](
-        *_inputs(qkv, norm, rope), mean, scales, out, qkv.shape[0], *_sizes(norm, rope), **_blocks(norm)
+        *_inputs(qkv, norm, rope), mean, scales, out, qkv.shape[0], *_sizes(norm, rope), **_blocks(norm, warps)
     )
     return E4M3Heads(q=out[0], k=out[1], v=out[2], scales=scales)
 
@@ -149,7 +155,7 @@ def _sizes(norm: HeadNorm, rope: AxisRope) -> tuple[int, float, int, int, int]:
     return norm.heads, norm.eps, rope.pairs[0], rope.pairs[1], rope.cos.shape[1]
 
 
-def _blocks(norm: HeadNorm) -> dict[str, int]:
+def _blocks(norm: HeadNorm, warps: int | None = None) -> dict[str, int]:
     heads, width = _shape(norm)
     block = triton.next_power_of_2(heads)
-    return {"WIDTH": width, "HEADS": block, "num_warps": max(1, min(8, block * width // 512))}
+    return {"WIDTH": width, "HEADS": block, "num_warps": warps or max(1, min(8, block * width // 512))}

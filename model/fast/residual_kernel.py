@@ -57,7 +57,7 @@ def _advance(
     store_row(normed, values, scales, row, at, inside, width, FORM)
 
 
-def launch_advance(x: Tensor, step: Step) -> tuple[Tensor, Rows]:
+def launch_advance(x: Tensor, step: Step, *, warps: int | None = None) -> tuple[Tensor, Rows]:
     """`advance` on a GPU. The last dimension of every tensor is contiguous."""
     count, width = x.shape
     kept = x if step.keep is Keep.NOTHING else torch.empty(count, width, dtype=torch.float32, device=x.device)
@@ -80,7 +80,7 @@ def launch_advance(x: Tensor, step: Step) -> tuple[Tensor, Rows]:
         NORM=norm,
         KEEP=int(step.keep),
         FORM=int(step.form),
-        num_warps=row_warps(block),
+        num_warps=warps or row_warps(block),
     )  # fmt: skip
     return kept, rows
 

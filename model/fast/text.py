@@ -31,8 +31,8 @@ class TextKeys:
     """(T, H, d), likewise."""
     bias: Tensor
     """(T,) float32."""
-    limit: Tensor
-    """() float32: largest magnitude among the values, which no mean of them exceeds."""
+    scale: Tensor
+    """() float32: of the rows that come out in e4m3, see `text_scale`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,10 +72,12 @@ def attend_text_plainly(q: Tensor, norm: QueryNorm, keys: TextKeys, form: RowFor
     out = F.scaled_dot_product_attention(query, key, value, attn_mask=keys.bias[None]).transpose(0, 1).flatten(1)
     if form is not RowFormat.E4M3:
         return quantize_rows(out, form, q.dtype)
-    scale = text_scale(keys)
-    return Rows(values=to_e4m3(out.float() * (1 / scale)), scales=scale.expand(len(out)).contiguous())
+    return Rows(values=to_e4m3(out.float() * (1 / keys.scale)), scales=keys.scale.expand(len(out)).contiguous())
 
 
-def text_scale(keys: TextKeys) -> Tensor:
-    """() float32: of e4m3 rows. It is one for all tokens, as a float format rounds the same at any scale."""
-    return keys.limit.clamp_min(1e-12) / E4M3_LIMIT
+def text_scale(value: Tensor) -> Tensor:
+    """() float32: a scale in e4m3 for all means of these values, none of which exceeds the largest.
+
+    One scale serves all tokens, as a float format rounds the same at any scale.
+    """
+    return value.abs().amax().float().clamp_min(1e-12) / E4M3_LIMIT

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import triton
 import triton.language as tl
@@ -11,9 +13,16 @@ from torch import Tensor
 from .formats import RowFormat, Rows, empty_rows
 from .residual import as_rows
 from .residual_kernel import row_warps
-from .text import KEYS_MULTIPLE, QueryNorm, TextKeys, text_scale
+from .text import KEYS_MULTIPLE, QueryNorm, TextKeys
 
-_BLOCK_TOKENS = 128
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextTiling:
+    """How cross-attention is cut."""
+
+    tokens: int = 128
+    warps: int = 8
+    stages: int = 1
 
 
 @triton.jit
@@ -26,8 +35,8 @@ def _inverse_norm(x, out, stride, width, eps, BLOCK: tl.constexpr):
 
 @triton.jit
 def _attend_text(
-    q, inverse, weight, key, value, bias, limit, out, scales, tokens, keys, heads, q_stride, key_stride, value_stride,
-    softmax_scale,
+    q, inverse, weight, key, value, bias, row_scale, out, scales, tokens, keys, heads,
+    q_stride, key_stride, value_stride, softmax_scale,
     BM: tl.constexpr, BT: tl.constexpr, WIDTH: tl.constexpr, E4M3: tl.constexpr,
 ):  # fmt: skip
     """One head of BM tokens. Keys come BT at a time, with the softmax's sums carried along."""
@@ -56,7 +65,7 @@ def _attend_text(
     found = found / total[:, None]
     target = out + row[:, None] * heads * WIDTH + head * WIDTH + dim
     if E4M3:
-        scale = tl.load(limit)
+        scale = tl.load(row_scale)
         found = tl.minimum(tl.maximum(found * (1.0 / scale), -448.0), 448.0)
         tl.store(target, found.to(tl.float8e4nv), mask=inside)
         tl.store(scales + row, tl.zeros((BM,), dtype=tl.float32) + scale, mask=(row < tokens) & (head == 0))
@@ -64,8 +73,11 @@ def _attend_text(
         tl.store(target, found.to(out.dtype.element_ty), mask=inside)
 
 
-def launch_attend_text(q: Tensor, norm: QueryNorm, keys: TextKeys, form: RowFormat) -> Rows:
+def launch_attend_text(
+    q: Tensor, norm: QueryNorm, keys: TextKeys, form: RowFormat, *, tiling: TextTiling | None = None
+) -> Rows:
     """`attend_text` on a GPU; the width of a head is a power of 2 and at least 16."""
+    tiling = tiling or TextTiling()
     tokens, dim = q.shape
     width = dim // norm.heads
     inverse = torch.empty(tokens, dtype=torch.float32, device=q.device)
@@ -74,10 +86,10 @@ def launch_attend_text(q: Tensor, norm: QueryNorm, keys: TextKeys, form: RowForm
     # The scales of int8 rows have to follow the values, which are known head by head.
     stored = RowFormat.PLAIN if form is RowFormat.INT8 else form
     rows = empty_rows(tokens, dim, stored, q.dtype, q.device)
-    _attend_text[(triton.cdiv(tokens, _BLOCK_TOKENS), norm.heads)](
-        q, inverse, norm.weight, keys.key, keys.value, keys.bias, text_scale(keys), rows.values, rows.scales,
+    _attend_text[(triton.cdiv(tokens, tiling.tokens), norm.heads)](
+        q, inverse, norm.weight, keys.key, keys.value, keys.bias, keys.scale, rows.values, rows.scales,
         tokens, len(keys.key), norm.heads, q.stride(0), keys.key.stride(0), keys.value.stride(0), width**-0.5,
-        BM=_BLOCK_TOKENS, BT=KEYS_MULTIPLE, WIDTH=width, E4M3=stored is RowFormat.E4M3,
-        num_warps=8,
+        BM=tiling.tokens, BT=KEYS_MULTIPLE, WIDTH=width, E4M3=stored is RowFormat.E4M3,
+        num_warps=tiling.warps, num_stages=tiling.stages,
     )  # fmt: skip
     return rows if stored is form else as_rows(rows.values, form)

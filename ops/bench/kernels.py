@@ -1,10 +1,10 @@
 """Are the fused kernels right on this GPU, and how far are they from what the memory and the matrix units allow?
 
-    PYTHONPATH=typings python ops/bench/kernels.py --json RESULT.json [--preset mg3-5b] [--only check,passes,…]
+    PYTHONPATH=typings python ops/bench/kernels.py --json RESULT.json [--preset mg3-5b] [--only check passes products …]
 
 First every kernel is compared with its plain definition, at the preset's widths and few rows. Then each is timed at
-all of a later clip's tokens, in several variants, beside the copy rate of the memory that was measured just before;
-then matrix products and attentions. Parts that fail say so, and the others go on. Needs one GPU and no weights.
+all of a later clip's tokens, in several variants, beside the memory's copy rate that was measured just before; then
+matrix products and attentions. Parts that fail say so, and the others go on. Needs one GPU and no weights.
 """
 
 from __future__ import annotations
@@ -13,45 +13,39 @@ import argparse
 import json
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import triton
+import triton.testing
+from kernel_inputs import BF16, DEVICE, Inputs, Shapes
 from torch import Tensor
 from worldloom.model.attention import attention
 from worldloom.model.attention_e4m3 import attention_e4m3
 from worldloom.model.fast import activation, frames, heads, residual, text
 from worldloom.model.fast.activation import Activation
 from worldloom.model.fast.activation_kernel import launch_activate
-from worldloom.model.fast.formats import RowFormat, Rows, quantize_rows
+from worldloom.model.fast.formats import RowFormat, Rows
 from worldloom.model.fast.frames_kernel import launch_attend_frames, launch_attend_keyboard
 from worldloom.model.fast.heads_kernel import launch_key_mean, launch_turn_heads, launch_turn_heads_e4m3
-from worldloom.model.fast.linear import FusedLinear
 from worldloom.model.fast.product_kernel import Tiling, launch_product
-from worldloom.model.fast.residual import Affine, Gate, Keep, Modulation, Step
 from worldloom.model.fast.residual_kernel import launch_advance
 from worldloom.model.fast.text_kernel import TextTiling, launch_attend_text
 from worldloom.model.preset import load_preset
-from worldloom.model.rope import axis_rope, head_thetas, time_rope
-from worldloom.model.transformer_config import TransformerConfig
 
 FRAMES = 19
 """Latent frames of a later clip: 5 of memory, 4 of the past, 10 new."""
-PROMPT_ROWS = 77
-BF16 = torch.bfloat16
-DEVICE = torch.device("cuda")
-FORMS = (RowFormat.PLAIN, RowFormat.INT8, RowFormat.E4M3)
-TILINGS = (
-    Tiling(),
-    Tiling(persistent=False),
-    Tiling(columns=128, warps=8, stages=4),
-    Tiling(columns=128, warps=4, stages=3, persistent=False),
-    Tiling(rows=256, columns=128),
-    Tiling(depth=64, stages=4),
-    Tiling(stages=4),
-)
+EPS = 1e-6
+TILINGS = {
+    "128×256×128, persistent": Tiling(),
+    "128×256×128": Tiling(persistent=False),
+    "128×256×128, 4 stages": Tiling(stages=4),
+    "128×256×64, 5 stages": Tiling(depth=64, stages=5),
+    "256×128×128": Tiling(rows=256, columns=128),
+    "128×128×128, 4 stages": Tiling(columns=128, stages=4, persistent=False),
+    "128×128×128, 4 warps": Tiling(columns=128, warps=4, persistent=False),
+}
 
 
 @dataclass(kw_only=True)
@@ -60,186 +54,264 @@ class Report:
 
     rows: list[dict[str, object]] = field(default_factory=list)
 
-    def add(self, part: str, name: str, **values: object) -> None:
+    def attempt(self, part: str, name: str, measure: Callable[[], dict[str, object]]) -> None:
+        """Adds what `measure` returns, or that it failed: the rest is still worth its time."""
+        try:
+            values = measure()
+        except Exception as error:
+            traceback.print_exc()
+            values = {"failed": f"{type(error).__name__}: {error}"[:200]}
         self.rows.append({"part": part, "name": name, **values})
         shown = "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
-        print(f"{part:9} {name:46} {shown}", flush=True)
-
-    def attempt(self, part: str, name: str, measure: Callable[[], dict[str, object]]) -> None:
-        """Adds what `measure` returns, or that it failed."""
-        try:
-            self.add(part, name, **measure())
-        except Exception as error:  # what fails is a finding, and the rest is still worth its time
-            traceback.print_exc()
-            self.add(part, name, failed=f"{type(error).__name__}: {error}"[:300])
+        print(f"{part:10} {name:42} {shown}", flush=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shapes:
-    """A later clip of one preset, or a few frames of it."""
-
-    config: TransformerConfig
-    grid: tuple[int, int]
-    frames: int
-
-    @property
-    def tokens(self) -> int:
-        return self.frames * self.grid[0] * self.grid[1]
+Pair = tuple[str, Callable[[], Tensor], Callable[[], Tensor], float]
+"""A kernel: its name, what it makes, what it should make, the largest relative error."""
 
 
-def noise(*shape: int, dtype: torch.dtype = BF16, spread: float = 1.0) -> Tensor:
-    return (torch.randn(*shape, device=DEVICE) * spread).to(dtype)
-
-
-class Inputs:
-    """Random inputs of every kernel."""
-
-    def __init__(self, shapes: Shapes) -> None:
-        config, tokens = shapes.config, shapes.tokens
-        dim = config.dim
-        self.shapes = shapes
-        self.x = noise(tokens, dim, dtype=torch.float32)
-        self.update = noise(tokens, dim)
-        self.terms = noise(tokens, 2 * dim, spread=0.1)
-        clean = tokens // shapes.frames * (shapes.frames // 2)
-        self.segment = (torch.arange(tokens, device=DEVICE) >= clean).to(torch.int32)
-        self.table = noise(2, 6, dim, dtype=torch.float32)
-        self.affine = Affine(weight=noise(dim, dtype=torch.float32), bias=noise(dim, dtype=torch.float32))
-        self.qkv = noise(tokens, 3 * dim)
-        self.norm = heads.HeadNorm(weight=noise(2, dim, dtype=torch.float32) + 1, heads=config.num_heads, eps=1e-6)
-        positions = torch.arange(shapes.frames, device=DEVICE)
-        thetas = head_thetas(config.num_heads, config.sigma_theta, DEVICE)
-        self.rope = axis_rope(positions[None], grid=shapes.grid, head_dim=config.head_dim, thetas=thetas)
-        self.scales = heads.head_scales(noise(dim, dim, spread=dim**-0.5), noise(dim), self.norm)
-        self.hidden = noise(tokens, config.ffn_dim)
-        self.keys = self._keys()
-        self.query_norm = text.QueryNorm(weight=self.norm.weight[0], heads=config.num_heads, eps=1e-6)
-        assert config.action_config is not None
-        self.action = config.action_config
-        self.mouse_qkv = noise(tokens, 3 * self.action.mouse_hidden_dim)
-        self.keyboard_q = noise(tokens, self.action.keyboard_hidden_dim)
-        width = self.action.keyboard_hidden_dim // self.action.heads_num
-        self.keyboard = noise(2, shapes.frames, self.action.heads_num, width)
-        self.time = time_rope(positions, axis_dims=self.action.rope_dim_list, theta=self.action.rope_theta)
-        self.mouse_rows = noise(shapes.frames, self.action.mouse_hidden_dim)
-
-    def _keys(self) -> text.TextKeys:
-        config = self.shapes.config
-        embedded = noise(config.text_len, 2 * config.dim)
-        embedded[PROMPT_ROWS:] = embedded[PROMPT_ROWS]
-        rows, bias = text.distinct_rows(embedded, PROMPT_ROWS)
-        key, value = rows.unflatten(1, (2, config.num_heads, -1)).unbind(1)
-        return text.TextKeys(key=key, value=value, bias=bias, limit=value.abs().amax().float())
-
-    def steps(self, form: RowFormat) -> Iterator[tuple[str, Tensor, Step]]:
-        """The passes over the residual stream: name, x and step."""
-        first = Modulation(shift=self.table[:, 0], scale=self.table[:, 1], segment=self.segment)
-        gate = Gate(values=self.table[:, 5], segment=self.segment)
-        dim = self.shapes.config.dim
-        camera = (self.terms[:, :dim], self.terms[:, dim:])
-        yield "norm", self.x, Step(form=form, plain=BF16, norm=first)
-        yield "ffn+norm", self.x, Step(form=form, plain=BF16, update=self.update, gate=gate, norm=first, keep=Keep.SUM)
-        yield "attn+camera+norm", self.x, Step(
-            form=form, plain=BF16, update=self.update, gate=gate, camera=camera, norm=self.affine, keep=Keep.NORMED
-        )  # fmt: skip
-        yield "add", self.x, Step(form=form, plain=BF16, update=self.update, keep=Keep.SUM)
-        yield "rows", self.update, Step(form=form, plain=BF16)
-
-    def rows(self, width: int, form: RowFormat) -> Rows:
-        return quantize_rows(noise(self.shapes.tokens, width), form, BF16)
-
-
-def rows_error(made: Rows, expected: Rows) -> float:
-    return error(made.dequantized(), expected.dequantized())
-
-
-def error(made: Tensor, expected: Tensor) -> float:
-    """Relative, with what was not written counted as wrong."""
-    return float((made.double() - expected.double()).norm() / expected.double().norm())
-
-
-def check(report: Report, small: Inputs) -> None:
-    """Every kernel against its plain definition."""
-
-    def compare(name: str, measure: Callable[[], float], limit: float) -> None:
-        def judged() -> dict[str, object]:
-            found = measure()
-            return {"error": found, "limit": limit, "right": bool(found < limit)}
-
-        report.attempt("check", name, judged)
-
-    for form in FORMS:
-        limit = {RowFormat.PLAIN: 3e-3, RowFormat.INT8: 1e-3, RowFormat.E4M3: 3e-3}[form]
+def pairs(small: Inputs) -> Iterator[Pair]:
+    """All kernels at a small size."""
+    for form in RowFormat:
+        limit = {RowFormat.PLAIN: 3e-3, RowFormat.INT8: 3e-3, RowFormat.E4M3: 4e-3}[form]
         for name, x, step in small.steps(form):
-
-            def of_step(x: Tensor = x, step: Step = step) -> float:
-                kept, rows = launch_advance(x, step)
-                plain_kept, plain_rows = residual.advance_plainly(x, step)
-                return max(error(kept, plain_kept), rows_error(rows, plain_rows))
-
-            compare(f"{name}, {form.name}", of_step, limit)
-        for kind in Activation:
-            compare(
-                f"{kind.name}, {form.name}",
-                lambda kind=kind, form=form: rows_error(
-                    launch_activate(small.hidden, kind, form, None),
-                    activation.activate_plainly(small.hidden, kind, form, None),
+            yield (
+                f"{name} {form.name}",
+                lambda x=x, step=step: torch.cat([launch_advance(x, step)[0].float(), _rows(launch_advance(x, step))]),
+                lambda x=x, step=step: torch.cat(
+                    [residual.advance_plainly(x, step)[0].float(), _rows(residual.advance_plainly(x, step))]
                 ),
                 limit,
             )
-        compare(
-            f"text, {form.name}",
-            lambda form=form: rows_error(
-                launch_attend_text(small.update, small.query_norm, small.keys, form),
-                text.attend_text_plainly(small.update, small.query_norm, small.keys, form),
-            ),
+        for kind in Activation:
+            yield (
+                f"{kind.name} {form.name}",
+                lambda form=form, kind=kind: launch_activate(small.hidden, kind, form, None).dequantized(),
+                lambda form=form, kind=kind: activation.activate_plainly(small.hidden, kind, form, None).dequantized(),
+                limit,
+            )
+        yield (
+            f"text {form.name}",
+            lambda form=form: launch_attend_text(small.update, small.query_norm, small.keys, form).dequantized(),
+            lambda form=form: text.attend_text_plainly(small.update, small.query_norm, small.keys, form).dequantized(),
             1.5e-2,
         )
-    turned = heads.turn_heads_plainly(small.qkv, small.norm, small.rope)
-    for index, name in enumerate(("q", "k")):
-        compare(
-            f"turned {name}",
-            lambda index=index: error(launch_turn_heads(small.qkv, small.norm, small.rope)[index], turned[index]),
-            3e-3,
+    yield from head_pairs(small)
+    yield from product_pairs(small)
+
+
+def head_pairs(small: Inputs) -> Iterator[Pair]:
+    """The kernels that make heads."""
+    qkv, norm, rope, scales, count = small.qkv, small.norm, small.rope, small.scales, small.action.heads_num
+    yield (
+        "q, k",
+        lambda: torch.cat(launch_turn_heads(qkv, norm, rope)),
+        lambda: torch.cat(heads.turn_heads_plainly(qkv, norm, rope)),
+        3e-3,
+    )
+    for part in ("q", "k", "v"):
+        yield (
+            f"{part} E4M3",
+            lambda part=part: getattr(launch_turn_heads_e4m3(qkv, norm, rope, scales), part),
+            lambda part=part: getattr(heads.turn_heads_e4m3_plainly(qkv, norm, rope, scales), part),
+            4e-3,
         )
-    in_e4m3 = heads.turn_heads_e4m3_plainly(small.qkv, small.norm, small.rope, small.scales)
-    for name in ("q", "k", "v"):
-        compare(
-            f"turned {name}, E4M3",
-            lambda name=name: error(
-                getattr(launch_turn_heads_e4m3(small.qkv, small.norm, small.rope, small.scales), name).float(),
-                getattr(in_e4m3, name).float(),
-            ),
-            3e-3,
-        )
-    count = small.action.heads_num
-    compare(
+    yield (
         "mouse attention",
-        lambda: error(
-            launch_attend_frames(small.mouse_qkv, small.time, count, 1e-6),
-            frames.attend_frames_plainly(small.mouse_qkv, small.time, count, 1e-6),
-        ),
+        lambda: launch_attend_frames(small.mouse_qkv, small.time, count, EPS),
+        lambda: frames.attend_frames_plainly(small.mouse_qkv, small.time, count, EPS),
         1e-2,
     )
-    compare(
+    yield (
         "keyboard attention",
-        lambda: error(
-            launch_attend_keyboard(small.keyboard_q, *small.keyboard, small.time, 1e-6),
-            frames.attend_keyboard_plainly(small.keyboard_q, *small.keyboard, small.time, 1e-6),
-        ),
+        lambda: launch_attend_keyboard(small.keyboard_q, *small.keyboard, small.time, EPS),
+        lambda: frames.attend_keyboard_plainly(small.keyboard_q, *small.keyboard, small.time, EPS),
         1e-2,
     )
+
+
+def product_pairs(small: Inputs) -> Iterator[Pair]:
+    """Matrix products of 8-bit rows."""
+    dim = small.shapes.config.dim
     for form in (RowFormat.INT8, RowFormat.E4M3):
-        linear, rows = random_linear(small.shapes.config.dim, 3 * small.shapes.config.dim, form), None
-        rows = small.rows(small.shapes.config.dim, form)
-        exact = linear.multiply_plainly(Rows(values=rows.values.cpu(), scales=rows.scales.cpu())) if False else None
-        expected = F.linear(rows.dequantized(), linear.weight.float() * linear.scales[:, None], linear.bias.float())
-        compare(f"product, {form.name}", lambda: error(linear(rows), expected), 3e-3)
-        for tiling in TILINGS:
-            compare(
-                f"product kernel, {form.name}, {label(tiling)}",
-                lambda tiling=tiling: error(
-                    launch_product(rows, linear.weight, linear.scales, linear.bias, BF16, tiling), expected
+        linear, rows = small.linear(dim, 2 * dim, form), small.rows(dim, form)
+        weight, scales, bias = linear.weight, linear.scales, linear.bias
+
+        def expected(rows: Rows = rows, weight=weight, scales=scales, bias=bias) -> Tensor:
+            return F.linear(rows.dequantized(), weight.float() * scales[:, None], bias.float())
+
+        yield f"product {form.name}", lambda linear=linear, rows=rows: linear(rows), expected, 4e-3
+        for name, tiling in TILINGS.items():
+            yield (
+                f"product kernel {form.name} {name}",
+                lambda rows=rows, weight=weight, scales=scales, bias=bias, tiling=tiling: launch_product(
+                    rows, weight, scales, bias, BF16, tiling
                 ),
-                3e-3,
+                expected,
+                4e-3,
             )
+
+
+def check(report: Report, small: Inputs) -> None:
+    """Every kernel against its plain definition, twice: the same bits each time."""
+    for name, make, expect, limit in pairs(small):
+
+        def judged(make=make, expect=expect, limit=limit) -> dict[str, object]:
+            made, again, expected = make(), make(), expect()
+            error = float((made.double() - expected.double()).norm() / expected.double().norm())
+            repeats = bool(torch.equal(made.float(), again.float()))
+            return {"error": error, "right": error < limit and repeats, "repeats": repeats}
+
+        report.attempt("check", name, judged)
+
+
+def milliseconds(run: Callable[[], object]) -> float:
+    """Median, with the L2 cache emptied before each run."""
+    return float(triton.testing.do_bench(run, warmup=5, rep=40, return_mode="median"))
+
+
+def copy_rate(report: Report) -> float:
+    """Bytes a second, read and written."""
+    source = torch.empty(1 << 30, dtype=torch.uint8, device=DEVICE).random_()
+    target = torch.empty_like(source)
+    rate = 2 * source.numel() / (milliseconds(lambda: target.copy_(source)) / 1e3)
+    report.attempt("passes", "copy", lambda: {"tb_s": rate / 1e12})
+    return rate
+
+
+def passes(report: Report, full: Inputs) -> None:
+    """What the memory bounds. `share` is the time that its bytes need at the copy rate, of the time that it takes."""
+    rate = copy_rate(report)
+    tokens, config = full.shapes.tokens, full.shapes.config
+    dim, e4m3 = config.dim, RowFormat.E4M3
+
+    def measure(name: str, run: Callable[[], object], row_bytes: int) -> None:
+        def timed() -> dict[str, object]:
+            ms = milliseconds(run)
+            return {"ms": ms, "share": tokens * row_bytes / rate * 1e3 / ms}
+
+        report.attempt("passes", name, timed)
+
+    # Bytes a row: float32 stream in and out, bf16 updates and camera terms, 8-bit rows.
+    widths = {"norm": 5, "ffn+norm": 11, "attn+camera+norm": 15, "add": 11, "rows": 3}
+    for name, x, step in full.steps(e4m3):
+        for warps in (4, 8, 16):
+            measure(f"{name} {warps} warps", lambda x=x, step=step, w=warps: launch_advance(x, step, warps=w),
+                    widths[name] * dim)  # fmt: skip
+    for warps in (8, 16, 32):
+        measure(f"GELU {warps} warps",
+                lambda w=warps: launch_activate(full.hidden, Activation.GELU, e4m3, None, warps=w),
+                3 * config.ffn_dim)  # fmt: skip
+    for warps in (4, 8, 16):
+        measure(f"SiLU {warps} warps",
+                lambda w=warps: launch_activate(full.update, Activation.SILU, e4m3, None, warps=w),
+                3 * dim)  # fmt: skip
+        measure(f"q, k {warps} warps", lambda w=warps: launch_turn_heads(full.qkv, full.norm, full.rope, warps=w),
+                8 * dim)  # fmt: skip
+        measure(f"q, k, v in e4m3 {warps} warps",
+                lambda w=warps: launch_turn_heads_e4m3(full.qkv, full.norm, full.rope, full.scales, warps=w),
+                9 * dim)  # fmt: skip
+    measure("mean of keys", lambda: launch_key_mean(full.qkv, full.norm, full.rope), dim // 8)
+    count, hidden = full.action.heads_num, full.action.mouse_hidden_dim
+    for warps in (1, 2, 4):
+        measure(f"mouse attention {warps} warps",
+                lambda w=warps: launch_attend_frames(full.mouse_qkv, full.time, count, EPS, warps=w),
+                8 * hidden)  # fmt: skip
+    measure("keyboard attention", lambda: launch_attend_keyboard(full.keyboard_q, *full.keyboard, full.time, EPS),
+            4 * full.action.keyboard_hidden_dim)  # fmt: skip
+    measure("mouse GELU",
+            lambda: launch_activate(full.mouse_qkv[:, :hidden], Activation.GELU, e4m3, full.mouse_rows),
+            3 * hidden)  # fmt: skip
+    for block, warps, stages in ((128, 8, 1), (128, 8, 2), (64, 4, 1), (64, 4, 2), (128, 4, 1)):
+        tiling = TextTiling(tokens=block, warps=warps, stages=stages)
+        measure(f"text {block} tokens {warps} warps {stages} stages",
+                lambda t=tiling: launch_attend_text(full.update, full.query_norm, full.keys, e4m3, tiling=t),
+                5 * dim)  # fmt: skip
+
+
+def products(report: Report, full: Inputs) -> None:
+    """Matrix products at the shapes of a block, of its action module and of its camera."""
+    config, tokens = full.shapes.config, full.shapes.tokens
+    dim, ffn, hidden = config.dim, config.ffn_dim, full.action.mouse_hidden_dim
+    shapes = {
+        "qkv": (dim, 3 * dim), "o": (dim, dim), "up": (dim, ffn), "down": (ffn, dim), "camera terms": (dim, 2 * dim),
+        "mouse in": (dim, hidden), "mouse mid": (hidden, hidden), "mouse out": (hidden, dim),
+    }  # fmt: skip
+
+    def measure(name: str, run: Callable[[], object], width: int, columns: int) -> None:
+        def timed() -> dict[str, object]:
+            ms = milliseconds(run)
+            return {"ms": ms, "tflop_s": 2 * tokens * width * columns / ms / 1e9}
+
+        report.attempt("products", name, timed)
+
+    for name, (width, columns) in shapes.items():
+        for form in RowFormat:
+            linear, rows = full.linear(width, columns, form), full.rows(width, form)
+            measure(f"{name} {width}→{columns} {form.name}", lambda f=linear, r=rows: f(r), width, columns)
+    for form in (RowFormat.INT8, RowFormat.E4M3):
+        for name, (width, columns) in {"qkv": shapes["qkv"], "up": shapes["up"], "down": shapes["down"]}.items():
+            linear, rows = full.linear(width, columns, form), full.rows(width, form)
+            for cut, tiling in TILINGS.items():
+                measure(f"kernel {name} {form.name} {cut}",
+                        lambda f=linear, r=rows, t=tiling: launch_product(r, f.weight, f.scales, f.bias, BF16, t),
+                        width, columns)  # fmt: skip
+
+
+def attentions(report: Report, full: Inputs) -> None:
+    """Self-attention by the best backend, and in e4m3."""
+    config, tokens = full.shapes.config, full.shapes.tokens
+    flop = 4 * tokens * tokens * config.dim
+
+    def timed(run: Callable[[], object]) -> dict[str, object]:
+        ms = milliseconds(run)
+        return {"ms": ms, "tflop_s": flop / ms / 1e9}
+
+    q, k = launch_turn_heads(full.qkv, full.norm, full.rope)
+    v = full.qkv.view(tokens, 3, config.num_heads, -1)[:, 2]
+    report.attempt("attention", "bf16, v in place", lambda: timed(lambda: attention(q[None], k[None], v[None])))
+    whole = v.contiguous()
+    report.attempt("attention", "bf16, v apart", lambda: timed(lambda: attention(q[None], k[None], whole[None])))
+
+    def in_e4m3() -> dict[str, object]:
+        e = launch_turn_heads_e4m3(full.qkv, full.norm, full.rope, full.scales)
+        values = timed(lambda: attention_e4m3(e.q[None], e.k[None], e.v[None], e.scales, BF16))
+        few = slice(0, 512)
+        made = attention_e4m3(e.q[None, few], e.k[None], e.v[None], e.scales, BF16)
+        exact = F.scaled_dot_product_attention(*(x[None].transpose(1, 2) for x in (q[few], k, v))).transpose(1, 2)
+        return {**values, "error": float((made - exact).float().norm() / exact.float().norm())}
+
+    report.attempt("attention", "e4m3", in_e4m3)
+
+
+PARTS = {"check": check, "passes": passes, "products": products, "attentions": attentions}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, required=True, help="where to write what was found")
+    parser.add_argument("--preset", default="mg3-5b")
+    parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=tuple(PARTS))
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    preset = load_preset(arguments.preset)
+    assert preset.transformer is not None, "a preset with a transformer"
+    _, rows, columns = preset.transformer.patch_size
+    grid = (preset.latent_height // rows, preset.latent_width // columns)
+    report = Report()
+    for name in arguments.only:
+        frames_of_part, grid_of_part = (3, (10, 13)) if name == "check" else (FRAMES, grid)
+        inputs = Inputs(Shapes(config=preset.transformer, grid=grid_of_part, frames=frames_of_part))
+        report.attempt(name, "whole part", lambda n=name, i=inputs: PARTS[n](report, i) or {})
+        arguments.json.write_text(json.dumps(report.rows, indent=1))
+    wrong = [row["name"] for row in report.rows if row.get("right") is False or "failed" in row]
+    print("wrong or failed:", ", ".join(map(str, wrong)) if wrong else "nothing")
+
+
+def _rows(advanced: tuple[Tensor, Rows]) -> Tensor:
+    return advanced[1].dequantized()
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        main()
