@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format protocol clean
 
 demo: $(VENV)/.ready
 	$(BIN)/worldloom demo
@@ -24,6 +24,10 @@ check: $(VENV)/.ready
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# After a change of serve/protocol/*.proto, which the tests hold the compiled files to.
+protocol: $(VENV)/.ready
+	$(BIN)/python ops/compile_protocol.py
 
 $(VENV)/.ready: pyproject.toml ops/setup_env.py
 	$(PYTHON) ops/setup_env.py $(VENV) $(TORCH)

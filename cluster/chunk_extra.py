@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..model.clip import Int64
-from .controls import Controls, ControlState, Script
-from .messages import StageTimes
+from .events import CameraGoal, Controls, ControlState, Held, Script
+from .messages import RememberedView, StageTimes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -26,6 +26,8 @@ class ChunkExtra:
     """Up to denoising."""
     controls: ControlState
     """What the next plan starts from."""
+    remembered: tuple[RememberedView, ...] = ()
+    """What the chunk was shown of the past."""
 
 
 def pack_extra(extra: ChunkExtra) -> bytes:
@@ -38,6 +40,7 @@ def pack_extra(extra: ChunkExtra) -> bytes:
         "held": asdict(state.held),
         "waiting": [asdict(controls) for controls in state.waiting],
         "scripts": [(one.event_id, one.client_time_us, one.started) for one in state.scripts],
+        "remembered": [asdict(view) for view in extra.remembered],
     }
     arrays: dict[str, Any] = {"client_times_us": extra.client_times_us}
     for index, script in enumerate(state.scripts):
@@ -69,13 +72,19 @@ def unpack_extra(data: bytes) -> ChunkExtra:
         stages=StageTimes(**stages),
         controls=ControlState(
             last_event_id=header["last_event_id"],
-            held=_controls(header["held"]),
-            waiting=tuple(map(_controls, header["waiting"])),
+            held=Held(**_tracks(header["held"])),
+            waiting=tuple(Controls(**_tracks(fields)) for fields in header["waiting"]),
             scripts=scripts,
         ),
+        remembered=tuple(RememberedView(**fields | {"pose": tuple(fields["pose"])}) for fields in header["remembered"]),
     )
 
 
-def _controls(fields: dict[str, Any]) -> Controls:
-    first, second, third, fourth = fields["keys"]
-    return Controls(**fields | {"keys": (first, second, third, fourth)})
+def _tracks(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists for tuples, and mappings for dataclasses."""
+    tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    goal = fields["goal"]
+    if goal is None:
+        return tuples
+    pose = goal["pose"]
+    return tuples | {"goal": CameraGoal(**goal | {"pose": None if pose is None else tuple(pose)})}

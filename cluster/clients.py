@@ -7,6 +7,7 @@ from ..memory.records import ChunkRecord
 from ..model.clip import MemoryQuery, MemoryView
 from .config import DIRECTORY, GATEWAY, STORE, ClusterConfig
 from .messages import (
+    BranchNote,
     ClusterHealth,
     CommittedChunk,
     FramePacket,
@@ -45,12 +46,16 @@ class StoreClient:
     async def commit(self, session: str, epoch: int, record: ChunkRecord) -> None:
         await self._peer.call("commit", session, epoch, record)
 
-    async def chunk(self, session: str, epoch: int, chunk: int) -> CommittedChunk | None:
-        found: CommittedChunk | None = await self._peer.call("chunk", session, epoch, chunk)
+    async def rewind(self, session: str, epoch: int, chunk: int, branch: int | None) -> SavedWorld:
+        world: SavedWorld = await self._peer.call("rewind", session, epoch, chunk, branch)
+        return world
+
+    async def chunk(self, session: str, epoch: int, branch: int, chunk: int) -> CommittedChunk | None:
+        found: CommittedChunk | None = await self._peer.call("chunk", session, epoch, branch, chunk)
         return found
 
-    async def place_of_frame(self, session: str, frame_id: int) -> tuple[int, int]:
-        place: tuple[int, int] = await self._peer.call("place_of_frame", session, frame_id)
+    async def place_of_frame(self, session: str, frame_id: int) -> tuple[int, int, int]:
+        place: tuple[int, int, int] = await self._peer.call("place_of_frame", session, frame_id)
         return place
 
     async def last_event_id(self, session: str) -> int:
@@ -120,6 +125,12 @@ class GatewayClient:
 
     async def report(self, session: str, progress: Progress) -> None:
         await self._peer.call("report", session, progress)
+
+    async def branched(self, session: str, note: BranchNote) -> None:
+        await self._peer.call("branched", session, note)
+
+    async def refuse(self, session: str, event_id: int, error: WorldloomError) -> None:
+        await self._peer.call("refuse", session, event_id, error)
 
     def tell_progress(self, session: str, progress: Progress) -> None:
         """As `report`, from a process without an event loop, and without waiting for it to arrive."""

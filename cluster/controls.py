@@ -4,72 +4,30 @@ The keys of a chunk's frames are not pressed yet when the chunk is planned, so l
 
 - what is held now fills the chunk;
 - a press that began and ended since the last plan (a tap) is played once, for its length, from the first live frame;
-- relative motion is spent once, in steps from the first live frame on.
+- relative motion is spent once, in steps from the first live frame on;
+- a camera goal steers from the first live frame on, besides what is held.
 
-Scripts map exactly and come first: live control counts from the frame after the last script's end.
-All functions are pure, so that a chunk that is planned again after a failure gets the same actions.
+Scripts map exactly and come first: live control counts from the frame after the last script's end. A prompt counts for
+the whole chunk. All functions are pure, so that a chunk that is planned again after a failure gets the same actions.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 
 from ..model.clip import Float32, Int64
+from ..model.poses import continue_poses
+from .camera_goal import steer_to
+from .events import Controls, ControlState, Event, Held, Script
 
 KEYBOARD_COLUMNS = 6
 MOTION_STEP = 0.1
 """Aimed size of a frame's share of relative motion, in units of 15 degrees: the camera speed of the model's data."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Controls:
-    """What is held from this event on, and motion to spend. Angles are in units of 15 degrees."""
-
-    event_id: int = 0
-    client_time_us: int = 0
-    """Of the client's monotonic clock: only differences count."""
-    keys: tuple[bool, bool, bool, bool] = (False, False, False, False)
-    """Forward, back, left, right."""
-    camera_pitch: float = 0.0
-    """A frame, in [-1, 1]; positive looks down."""
-    camera_yaw: float = 0.0
-    """A frame, in [-1, 1]; positive turns right."""
-    pitch_motion: float = 0.0
-    yaw_motion: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Script:
-    """Exact actions of the next frames."""
-
-    event_id: int
-    client_time_us: int
-    keyboard: Float32
-    """(n, 6) in {0, 1}: W, S, A, D and two unused columns."""
-    mouse: Float32
-    """(n, 2) pitch and yaw a frame in units of 15 degrees, in [-1, 1]."""
-    started: bool = False
-    """Whether earlier frames of the script have been played, and its event been reported as applied."""
-
-
-Event = Controls | Script
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ControlState:
-    """What the next plan depends on besides new events. It is committed with each chunk."""
-
-    last_event_id: int = 0
-    held: Controls = Controls()
-    """The newest controls that have taken effect."""
-    waiting: tuple[Controls, ...] = ()
-    """Controls that wait for the end of the scripts."""
-    scripts: tuple[Script, ...] = ()
-    """What is left of the scripts, first one first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -84,34 +42,58 @@ class ChunkControls:
     """(F,) time stamp of the newest event that shaped each frame; 0 if none."""
     applied: tuple[tuple[int, int], ...]
     """(event id, first frame of the chunk that it shaped) of the events that take effect in this chunk."""
+    prompt: str | None
+    """The new prompt; None: as before."""
 
 
 def plan_controls(
-    state: ControlState, events: Sequence[Event], *, frames: int, frame_rate: float
+    state: ControlState, events: Sequence[Event], *, frames: int, frame_rate: float, pose: Float32
 ) -> tuple[ChunkControls, ControlState]:
-    """The actions of the next `frames` frames and the state after them.
+    """The actions of the next `frames` frames, the first of which is seen from `pose` (5,), and the state after them.
 
     Events count in order of their ids; those at or below `state.last_event_id` have been taken already and are skipped.
+    Turns of the world's time are reported as applied in the first frame, and have no effect here.
     """
     fresh = sorted(
         (event for event in events if event.event_id > state.last_event_id), key=lambda event: event.event_id
     )
     scripts = (*state.scripts, *(event for event in fresh if isinstance(event, Script)))
-    live = (*state.waiting, *(event for event in fresh if isinstance(event, Controls)))
+    prompt, moving, applied = _take_prompts(fresh)
+    live = (*state.waiting, *moving)
     keyboard = np.zeros((frames, KEYBOARD_COLUMNS), np.float32)
     mouse = np.zeros((frames, 2), np.float32)
     times = np.zeros(frames, np.int64)
 
-    scripted, rest, applied = _play_scripts(scripts, keyboard, mouse, times)
+    scripted, rest, began = _play_scripts(scripts, keyboard, mouse, times)
+    applied += began
     held = state.held
     if scripted < frames:
-        _play_live(held, live, frame_rate, keyboard[scripted:], mouse[scripted:])
+        start = _pose_after(pose, keyboard[:scripted], mouse[:scripted])
+        held = _play_live(held, live, frame_rate, start, keyboard[scripted:], mouse[scripted:])
         applied += [(event.event_id, scripted) for event in live]
-        held, live = (live[-1] if live else held), ()
         times[scripted:] = held.client_time_us
-    chunk = ChunkControls(keyboard=keyboard, mouse=mouse, client_times_us=times, applied=tuple(sorted(applied)))
+        live = ()
+    chunk = ChunkControls(
+        keyboard=keyboard, mouse=mouse, client_times_us=times, applied=tuple(sorted(applied)), prompt=prompt
+    )
     last_event_id = fresh[-1].event_id if fresh else state.last_event_id
     return chunk, ControlState(last_event_id=last_event_id, held=held, waiting=live, scripts=rest)
+
+
+def _take_prompts(fresh: Sequence[Event]) -> tuple[str | None, list[Controls], list[tuple[int, int]]]:
+    """The newest prompt, the controls without theirs, and the events that are done with that."""
+    prompt: str | None = None
+    moving: list[Controls] = []
+    done: list[tuple[int, int]] = []
+    for event in fresh:
+        if isinstance(event, Controls):
+            prompt = prompt if event.prompt is None else event.prompt
+            if event.prompt is None or not event.is_prompt_only:
+                moving.append(replace(event, prompt=None))
+                continue
+        if not isinstance(event, Script):
+            done.append((event.event_id, 0))
+    return prompt, moving, done
 
 
 def _play_scripts(
@@ -129,28 +111,28 @@ def _play_scripts(
         if started and not script.started:
             began.append((script.event_id, at))
         if count < len(script.keyboard):
-            rest.append(_after(script, count, started))
+            rest.append(replace(script, keyboard=script.keyboard[count:], mouse=script.mouse[count:], started=started))
         at += count
     return at, tuple(rest), began
 
 
-def _after(script: Script, count: int, started: bool) -> Script:
-    return Script(
-        event_id=script.event_id,
-        client_time_us=script.client_time_us,
-        keyboard=script.keyboard[count:],
-        mouse=script.mouse[count:],
-        started=started,
-    )
+def _pose_after(pose: Float32, keyboard: Float32, mouse: Float32) -> Float32:
+    return continue_poses(pose, keyboard, mouse)[-1] if len(mouse) else pose
 
 
-def _play_live(held: Controls, events: tuple[Controls, ...], rate: float, keyboard: Float32, mouse: Float32) -> None:
-    tracks = _fill_tracks(held, events, rate, len(keyboard))
+def _play_live(
+    held: Held, events: tuple[Controls, ...], rate: float, pose: Float32, keyboard: Float32, mouse: Float32
+) -> Held:
+    """Write live control into the rows. Returns what is held at their end."""
+    states = list(accumulate(events, Held.after, initial=held))
+    tracks = _fill_tracks(states, rate, len(keyboard))
     keyboard[:, :4] = tracks[:, :4] > 0
-    motion = [sum(event.pitch_motion for event in events), sum(event.yaw_motion for event in events)]
-    for axis, amount in enumerate(motion):
+    for axis in range(2):
         looked = tracks[:, 4 + 2 * axis] - tracks[:, 5 + 2 * axis]
-        mouse[:, axis] = np.clip(looked + _spend(amount, len(mouse)), -1, 1)
+        motion = sum(event.motion[axis] for event in events)
+        mouse[:, axis] = np.clip(looked + _spend(motion, len(mouse)), -1, 1)
+    steer_to(states[-1].goal, pose, keyboard, mouse)
+    return states[-1]
 
 
 def _spend(motion: float, frames: int) -> Float32:
@@ -162,24 +144,24 @@ def _spend(motion: float, frames: int) -> Float32:
     return steps
 
 
-def _tracks(controls: Controls) -> tuple[float, ...]:
+def _tracks(held: Held) -> tuple[float, ...]:
     """One non-negative number for each thing that can be pressed: four keys, then down, up, right, left."""
-    pitch, yaw = controls.camera_pitch, controls.camera_yaw
-    return (*map(float, controls.keys), max(pitch, 0.0), max(-pitch, 0.0), max(yaw, 0.0), max(-yaw, 0.0))
+    pitch, yaw = held.look
+    return (*map(float, held.keys), max(pitch, 0.0), max(-pitch, 0.0), max(yaw, 0.0), max(-yaw, 0.0))
 
 
-def _fill_tracks(held: Controls, events: tuple[Controls, ...], rate: float, frames: int) -> Float32:
-    """(frames, 8) tracks: held ones full, tapped ones for the taps' lengths, one tap after the other."""
+def _fill_tracks(states: list[Held], rate: float, frames: int) -> Float32:
+    """(frames, 8) tracks: held ones full, tapped ones for the taps' lengths, one tap after the other. The first state
+    is the one of the last plan."""
     filled = np.zeros((frames, 8), np.float32)
-    now = _tracks(events[-1] if events else held)
-    before = _tracks(held)
-    times = [event.client_time_us for event in events]
+    values = [_tracks(state) for state in states]
+    times = [state.client_time_us for state in states[1:]]
     for track in range(8):
-        values = [_tracks(event)[track] for event in events]
-        if now[track] > 0:
-            filled[:, track] = now[track]
+        before, *later = [value[track] for value in values]
+        if values[-1][track] > 0:
+            filled[:, track] = values[-1][track]
         else:
-            _play_taps(filled[:, track], before[track], values, times, rate)
+            _play_taps(filled[:, track], before, later, times, rate)
     return filled
 
 

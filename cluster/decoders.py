@@ -49,7 +49,8 @@ class DecoderReplica:
         gateway does not know what has been sent, begin at `first_frame_id`.
 
         A cache that another replica has lost is rebuilt by decoding the latents before that frame again. Ends only by
-        an error: StaleEpoch when the session gets another owner, SessionUnknown when it is over.
+        an error: StaleEpoch when the session gets another owner, SessionUnknown when it is over. Stays in the branch
+        that grows when it begins.
         """
         self._following[session] += 1
         try:
@@ -59,10 +60,11 @@ class DecoderReplica:
 
     async def _follow(self, session: str, epoch: int, first_frame_id: int) -> None:
         size = self._config.piece_latents
-        chunks = _Chunks(self._store, session, epoch)
         cursor = await self._gateway.next_frame_id(session)
-        place = await self._store.place_of_frame(session, first_frame_id if cursor is None else cursor)
-        pieces = pieces_from(*place, size=size)
+        first = first_frame_id if cursor is None else cursor
+        branch, chunk, frame = await self._store.place_of_frame(session, first)
+        chunks = _Chunks(self._store, session, epoch, branch)
+        pieces = pieces_from(chunk, frame, size=size)
         piece = next(pieces)
         state: Any = None
         for seen in warm_up_pieces(piece, reach=self._decoder.reach_latents, size=size):
@@ -93,18 +95,19 @@ class DecoderReplica:
 
 
 class _Chunks:
-    """The chunks of one session as they are committed; holds the last one."""
+    """The chunks of one branch as they are committed; holds the last one."""
 
-    def __init__(self, store: StoreClient, session: str, epoch: int) -> None:
+    def __init__(self, store: StoreClient, session: str, epoch: int, branch: int) -> None:
         self._store = store
         self._session = session
         self._epoch = epoch
+        self._branch = branch
         self._last: CommittedChunk | None = None
 
     async def get(self, chunk: int) -> CommittedChunk:
         """Waits until the chunk is committed."""
         while self._last is None or self._last.record.chunk != chunk:
-            self._last = await self._store.chunk(self._session, self._epoch, chunk)
+            self._last = await self._store.chunk(self._session, self._epoch, self._branch, chunk)
         return self._last
 
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from .chunk_extra import unpack_extra
-from .messages import CommittedChunk, FramePacket
+from .history import pose_of
+from .messages import ChunkNote, CommittedChunk, FramePacket
 from .pieces import Piece
 
 
@@ -30,6 +31,14 @@ def packets_of(
     """The piece's frames. The first one carries the stage times, and a chunk's first one the events that it took."""
     record, extra = chunk.record, unpack_extra(chunk.record.extra)
     stages = replace(extra.stages, commit_s=chunk.commit_s, decode_s=decode_s, encode_s=encode_s)
+    note = ChunkNote(
+        branch=record.branch,
+        chunk=record.chunk,
+        first_frame_id=record.first_frame_id,
+        num_frames=record.num_frames,
+        applied=extra.applied,
+        remembered=extra.remembered,
+    )
     packets = []
     for number, data in enumerate(images, piece.first_frame):
         forward, back, left, right = (bool(key) for key in record.keyboard[number, :4])
@@ -44,8 +53,9 @@ def packets_of(
                 keys=(forward, back, left, right),
                 camera_pitch=float(record.mouse[number, 0]),
                 camera_yaw=float(record.mouse[number, 1]),
+                pose=pose_of(record.poses[number]),
                 stages=stages if number == piece.first_frame else None,
-                applied=extra.applied if number == 0 else None,
+                note=note if number == 0 else None,
             )
         )
     return tuple(packets)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ..memory.records import ChunkRecord, RetrievedView, Snapshot
+from ..memory.records import ChunkRecord, Float64, RetrievedView, Snapshot
 from ..model.clip import PAST_FRAMES, Array, ClipInputs, MemoryView, WorldState
+from .events import Pose
+from .messages import RememberedView
 
 
 def state_of(snapshot: Snapshot) -> WorldState:
@@ -44,3 +46,20 @@ def record_of(clip: ClipInputs, latents: Array, *, first_frame_id: int) -> Chunk
         prompt=clip.prompt,
         first_frame_id=first_frame_id,
     )
+
+
+def remembered_by(clip: ClipInputs) -> tuple[RememberedView, ...]:
+    """What the clip is shown of the past."""
+    memory = clip.memory
+    if memory is None:
+        return ()
+    views = zip(memory.frame_idx, memory.poses, memory.overlap, strict=True)
+    return tuple(
+        RememberedView(frame=int(frame), pose=pose_of(pose), overlap=float(overlap)) for frame, pose, overlap in views
+    )
+
+
+def pose_of(row: Float64) -> Pose:
+    """A pose row (5,) as numbers."""
+    x, y, z, pitch, yaw = (float(value) for value in row)
+    return x, y, z, pitch, yaw

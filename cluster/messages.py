@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..errors import WorldloomError
 from ..memory.records import ChunkRecord
 from ..model.clip import WorldState
-from .controls import ControlState, Event
+from .events import ControlState, Event, Keys, Pose
 
 
 class Phase(Enum):
@@ -19,6 +19,7 @@ class Phase(Enum):
 
     QUEUED = "queued"
     PLAYING = "playing"
+    PAUSED = "paused"
     RECOVERING = "recovering"
     ENDED = "ended"
 
@@ -139,6 +140,8 @@ class SavedWorld:
 
     spec: SessionSpec
     state: WorldState
+    prompt: str
+    """In force."""
     next_frame_id: int
     controls: ControlState
 
@@ -152,6 +155,38 @@ class InputBatch:
     events: tuple[Event, ...] = ()
 
 
+class Codec(Enum):
+    """How a frame's data is encoded; see frames.proto."""
+
+    JPEG = "jpeg"
+    H264 = "h264"
+    RAW_RGB = "raw"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RememberedView:
+    """A past frame that a chunk was shown by the world's memory."""
+
+    frame: int
+    """Counted from the branch's start."""
+    pose: Pose
+    overlap: float
+    """Share of the queried view that it sees, in [0, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkNote:
+    """What a client is told of a committed chunk before its first frame."""
+
+    branch: int
+    chunk: int
+    first_frame_id: int
+    num_frames: int
+    applied: tuple[tuple[int, int], ...]
+    """(event id, id of the first frame it shaped)."""
+    remembered: tuple[RememberedView, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FramePacket:
     """One encoded frame."""
@@ -162,16 +197,32 @@ class FramePacket:
     frame: int
     """Within the chunk."""
     data: bytes
-    """JPEG."""
     client_time_us: int
-    keys: tuple[bool, bool, bool, bool]
-    """Forward, back, left, right: what the world was told for this frame."""
+    keys: Keys
+    """What the world was told for this frame."""
     camera_pitch: float
     camera_yaw: float
+    pose: Pose
+    """Where it is seen from."""
+    codec: Codec = Codec.JPEG
+    key_frame: bool = True
+    """Whether a decoder can begin here."""
     stages: StageTimes | None = None
     """On the first frame of each piece."""
-    applied: tuple[tuple[int, int], ...] | None = None
-    """On the first frame of each chunk: (event id, id of the first frame it shaped)."""
+    note: ChunkNote | None = None
+    """On the first frame of each chunk."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BranchNote:
+    """A world goes on from an earlier place."""
+
+    branch: int
+    parent: int
+    chunk: int
+    """The first one that will be new."""
+    next_frame_id: int
+    """Frame ids below this are of the old branch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,15 +13,20 @@ from ray import serve
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import RayServeException
 
-from ..errors import ServiceError, SessionEnded, SessionUnknown, StaleEpoch
+from ..errors import InputError, ServiceError, SessionEnded, SessionUnknown, StaleEpoch
 from ..memory.records import ChunkRecord
 from ..model.clip import ClipInputs, MemoryQuery, MemoryView, advance, plan_clip
+from .camera_goal import first_pose
 from .chunk_extra import ChunkExtra, pack_extra
 from .clients import DirectoryClient, GatewayClient, StoreClient
 from .config import ClusterConfig
-from .controls import ChunkControls, ControlState, plan_controls
+from .controls import ChunkControls, plan_controls
 from .engine import ChunkJob, ChunkResult
-from .messages import Phase, Progress, SavedWorld, StageTimes
+from .events import ControlState, Event, Rewind
+from .history import remembered_by
+from .messages import BranchNote, Phase, Progress, SavedWorld, StageTimes
+from .peer import plain
+from .time_turns import turn_time
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +55,7 @@ class SessionLoop:
         self._ranks = ranks
         self._turn = turn
         self._left = asyncio.Event()
+        self._branched = asyncio.Event()
         self._store = StoreClient(config)
         self._directory = DirectoryClient(config)
         self._gateway = GatewayClient(config)
@@ -59,7 +65,7 @@ class SessionLoop:
         try:
             self.epoch = await self._directory.claim(self.session, self._group)
             world = await self._store.load(self.session)
-            await _until_first(self._make_chunks(world), self._keep_streaming(world), self._left.wait())
+            await _until_first(self._make_chunks(world), self._keep_streaming(world.next_frame_id), self._left.wait())
         except (SessionEnded, SessionUnknown, StaleEpoch) as end:
             log.info("session %s leaves group %s: %s", self.session, self._group, end.message)
 
@@ -76,13 +82,38 @@ class SessionLoop:
                 next_frame_id=world.next_frame_id,
             )
             if batch.is_due:
+                world, events = await self._turn_time(world, batch.events)
                 controls, controls_after = plan_controls(
                     world.controls,
-                    batch.events,
+                    events,
                     frames=world.state.num_new_frames,
                     frame_rate=self._config.preset.video.frame_rate,
+                    pose=first_pose(world.state),
                 )
                 world = await self._make_chunk(world, controls, controls_after)
+
+    async def _turn_time(self, world: SavedWorld, events: tuple[Event, ...]) -> tuple[SavedWorld, tuple[Event, ...]]:
+        """Rewind the world as the events say. Returns where it goes on, and the events to plan with."""
+        rewinds, controls, rest = turn_time(world.controls, events)
+        for rewind in rewinds:
+            world = await self._rewind(world, rewind)
+        return replace(world, controls=controls), rest
+
+    async def _rewind(self, world: SavedWorld, rewind: Rewind) -> SavedWorld:
+        try:
+            turned = await self._store.rewind(self.session, self.epoch, rewind.chunk, rewind.branch)
+        except InputError as error:
+            await self._gateway.refuse(self.session, rewind.event_id, plain(error))
+            return world
+        note = BranchNote(
+            branch=turned.state.branch,
+            parent=world.state.branch if rewind.branch is None else rewind.branch,
+            chunk=turned.state.chunk,
+            next_frame_id=turned.next_frame_id,
+        )
+        await self._gateway.branched(self.session, note)
+        self._branched.set()
+        return turned
 
     async def _make_chunk(self, world: SavedWorld, controls: ChunkControls, after: ControlState) -> SavedWorld:
         """Plan, retrieve, denoise and commit one chunk. Returns the world after it."""
@@ -104,6 +135,7 @@ class SessionLoop:
             applied=tuple((event, world.next_frame_id + frame) for event, frame in controls.applied),
             stages=stages,
             controls=after,
+            remembered=remembered_by(clip),
         )
         record = ChunkRecord(
             branch=clip.branch,
@@ -121,6 +153,7 @@ class SessionLoop:
         return replace(
             world,
             state=advance(world.state, clip, result.latents),
+            prompt=clip.prompt,
             next_frame_id=record.next_frame_id,
             controls=after,
         )
@@ -144,7 +177,7 @@ class SessionLoop:
                 world.state,
                 controls.keyboard,
                 controls.mouse,
-                prompt=world.spec.prompt,
+                prompt=world.prompt if controls.prompt is None else controls.prompt,
                 viewpoint=world.spec.viewpoint,
                 image=world.spec.image,
                 retrieve=retrieve,
@@ -161,11 +194,16 @@ class SessionLoop:
         )
         await self._gateway.report(self.session, progress)
 
-    async def _keep_streaming(self, world: SavedWorld) -> None:
-        """Have some decoder replica follow the session; another one when it is lost."""
+    async def _keep_streaming(self, next_frame_id: int) -> None:
+        """Have some decoder replica follow the branch that grows; another one when it is lost."""
+        while True:
+            self._branched.clear()
+            await _until_first(self._follow(next_frame_id), self._branched.wait())
+
+    async def _follow(self, next_frame_id: int) -> None:
         decoders = serve.get_app_handle(self._config.decoders_app)
         while True:
-            response: Any = decoders.follow.remote(self.session, self.epoch, world.next_frame_id)
+            response: Any = decoders.follow.remote(self.session, self.epoch, next_frame_id)
             try:
                 await response
             except asyncio.CancelledError:

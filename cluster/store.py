@@ -9,12 +9,12 @@ import time
 from collections import defaultdict
 
 from ..errors import SessionUnknown, StaleEpoch
-from ..memory.records import ChunkRecord, WorldHeader, WorldSummary
+from ..memory.records import ChunkRecord, Snapshot, WorldHeader, WorldSummary
 from ..memory.store import Store, StoreConfig
 from ..model.clip import MemoryQuery, MemoryView
 from .chunk_extra import unpack_extra
 from .config import ClusterConfig
-from .controls import ControlState
+from .events import ControlState
 from .history import memory_of, state_of
 from .messages import CommittedChunk, SavedWorld, SessionRecord, SessionSpec
 
@@ -43,14 +43,12 @@ class StoreActor:
 
     async def load(self, session: str) -> SavedWorld:
         """Where a new owner goes on."""
-        snapshot = self._store.snapshot(session)
-        controls = unpack_extra(snapshot.last_extra).controls if snapshot.last_extra else ControlState()
-        return SavedWorld(
-            spec=_spec_of(snapshot.header),
-            state=state_of(snapshot),
-            next_frame_id=snapshot.next_frame_id,
-            controls=controls,
-        )
+        return self._saved(self._store.snapshot(session))
+
+    async def rewind(self, session: str, epoch: int, chunk: int, branch: int | None) -> SavedWorld:
+        """Go on after the first `chunk` chunks of a branch (None: the one that grows), in a new branch. Called again,
+        it opens another one. Raises StaleEpoch, and InputError where there is no such place."""
+        return self._saved(self._store.rewind(session, epoch, chunk, branch=branch))
 
     async def retrieve(self, session: str, branch: int, query: MemoryQuery) -> MemoryView:
         """The past latents that see most of what the query will see. Other calls go on meanwhile."""
@@ -64,24 +62,25 @@ class StoreActor:
         self._commit_s[session] = time.perf_counter() - started
         self._tell(session)
 
-    async def chunk(self, session: str, epoch: int, chunk: int) -> CommittedChunk | None:
-        """Wait for a chunk of the branch that grows; None if it has not come for a while. Raises StaleEpoch."""
-        found = self._find(session, epoch, chunk)
+    async def chunk(self, session: str, epoch: int, branch: int, chunk: int) -> CommittedChunk | None:
+        """Wait for a chunk of a branch; None if it has not come for a while. Raises StaleEpoch."""
+        found = self._find(session, epoch, branch, chunk)
         if found is None:
             news = self._news[session]
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await news.wait()
-            found = self._find(session, epoch, chunk)
+            found = self._find(session, epoch, branch, chunk)
         return found
 
-    async def place_of_frame(self, session: str, frame_id: int) -> tuple[int, int]:
-        """(chunk, frame in it) of a frame id in the branch that grows; the next chunk's start for a frame to come."""
+    async def place_of_frame(self, session: str, frame_id: int) -> tuple[int, int, int]:
+        """(branch, chunk, frame in it) of a frame id in the branch that grows; the next chunk's start for a frame to
+        come."""
         summary = self._summary(session)
         for record in self._store.read(session, summary.branch, 0, summary.chunk):
             if frame_id < record.next_frame_id:
-                return record.chunk, max(0, frame_id - record.first_frame_id)
-        return summary.chunk, 0
+                return summary.branch, record.chunk, max(0, frame_id - record.first_frame_id)
+        return summary.branch, summary.chunk, 0
 
     async def last_event_id(self, session: str) -> int:
         """The newest event that a committed chunk has taken."""
@@ -98,14 +97,30 @@ class StoreActor:
         self._tell(session)
         del self._news[session]
 
-    def _find(self, session: str, epoch: int, chunk: int) -> CommittedChunk | None:
+    def _find(self, session: str, epoch: int, branch: int, chunk: int) -> CommittedChunk | None:
         summary = self._summary(session)
         if epoch < summary.epoch:
             raise StaleEpoch(f"epoch {epoch} of session {session} has been replaced by {summary.epoch}")
-        for record in self._store.read(session, summary.branch, chunk, chunk + 1):
+        for record in self._store.read(session, branch, chunk, chunk + 1):
             is_newest = chunk + 1 == summary.chunk
             return CommittedChunk(record=record, commit_s=self._commit_s.get(session, 0.0) if is_newest else 0.0)
         return None
+
+    def _saved(self, snapshot: Snapshot) -> SavedWorld:
+        return SavedWorld(
+            spec=_spec_of(snapshot.header),
+            state=state_of(snapshot),
+            prompt=snapshot.prompt,
+            next_frame_id=snapshot.next_frame_id,
+            controls=self._controls(snapshot),
+        )
+
+    def _controls(self, snapshot: Snapshot) -> ControlState:
+        """What the growing branch's last chunk left. A branch without a chunk of its own begins with nothing held."""
+        last = self._store.read(snapshot.header.session, snapshot.branch, snapshot.chunk - 1, snapshot.chunk)
+        if snapshot.chunk > 0 and last[0].branch == snapshot.branch:
+            return unpack_extra(snapshot.last_extra).controls
+        return ControlState(last_event_id=snapshot.last_event_id)
 
     def _summary(self, session: str) -> WorldSummary:
         for summary in self._store.worlds():

@@ -7,17 +7,18 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
-from ..cluster.controls import Event
-from ..cluster.messages import FramePacket, InputBatch, Progress
+from ..cluster.events import Event, Rewind, is_paused
+from ..cluster.messages import BranchNote, ChunkNote, FramePacket, InputBatch, Progress
 from ..cluster.playout import PlayOut
-from ..errors import Overloaded, SessionEnded, StaleEpoch
+from ..errors import Overloaded, SessionEnded, StaleEpoch, WorldloomError
 from ..model.clip import FIRST_CLIP_FRAMES
-from .protocol import session_pb2 as pb
-from .wire import applied_of, frame_of, status_of
+from .protocol.generated import session_pb2 as pb
+from .wire import error_of, status_of
+from .wire_frames import applied_of, branched_of, frame_of
 
 MAX_PENDING_EVENTS = 1024
 START_GRACE_S = 1.0
-"""A world's first chunk waits this long after Welcome for the player's first Controls or Script."""
+"""A world's first chunk waits this long after Welcome for the player's first event."""
 POLL_S = 1.0
 """A group that asks for inputs hears at least this often that there is nothing to do."""
 
@@ -58,6 +59,10 @@ class Channel:
         """The player is gone; the world waits."""
         self._send = None
 
+    def is_paused(self) -> bool:
+        """Whether the player wants no more chunks for now."""
+        return is_paused(tuple(self._pending.values()))
+
     def close(self) -> None:
         """The session has ended: owners that ask for inputs are told so."""
         self._is_closed = True
@@ -72,10 +77,15 @@ class Channel:
         self._pending[event.event_id] = event
         self._changed.set()
 
-    def acknowledge(self, frame_id: int) -> None:
-        """The player has shown this frame."""
-        if frame_id < (self.next_frame_id or 0):
-            self._playout.acknowledged(frame_id, self._clock())
+    def report_buffer(self, report: pb.BufferReport) -> None:
+        """How far the player is. Frames that were never sent cannot have been shown."""
+        if report.next_frame_id <= (self.next_frame_id or 0):
+            self._playout.reported(
+                report.next_frame_id,
+                self._clock(),
+                stalled_s=report.stalled_ms * 1e-3,
+                round_trip_s=report.round_trip_ms * 1e-3,
+            )
             self._changed.set()
 
     async def collect(self, epoch: int, *, after_event: int, next_frame_id: int) -> InputBatch:
@@ -83,7 +93,7 @@ class Channel:
         `after_event`. Raises StaleEpoch to an owner that has been replaced, SessionEnded when there is no session."""
         self._admit(epoch)
         give_up = self._clock() + POLL_S
-        while (wait_s := self._due_in_s(next_frame_id)) > 0:
+        while (wait_s := self._due_in_s(next_frame_id, after_event)) > 0:
             left_s = give_up - self._clock()
             if left_s <= 0:
                 return InputBatch(is_due=False)
@@ -93,9 +103,7 @@ class Channel:
                     await self._changed.wait()
             self._admit(epoch)
         self._playout.planned(next_frame_id, self._clock())
-        return InputBatch(
-            is_due=True, events=tuple(event for event_id, event in self._pending.items() if event_id > after_event)
-        )
+        return InputBatch(is_due=True, events=self._events_after(after_event))
 
     async def push(self, packets: tuple[FramePacket, ...]) -> None:
         """Send the frames that have not been sent yet; returns when the connection has taken them."""
@@ -104,10 +112,21 @@ class Channel:
                 continue
             self.next_frame_id = packet.frame_id + 1
             self._playout.arrived(packet.frame_id, self._clock())
-            if packet.applied is not None:
-                self._settle(packet.applied)
-                await self.send(applied_of(packet))
+            self._changed.set()
+            if packet.note is not None:
+                self._settle(packet.note)
+                await self.send(applied_of(packet.note))
             await self.send(frame_of(packet, self._frame_rate))
+
+    async def branched(self, note: BranchNote) -> None:
+        """The world goes on from an earlier place: frames of the old branch are not sent any more."""
+        self.next_frame_id = max(note.next_frame_id, self.next_frame_id or 0)
+        self._playout.branched(self.next_frame_id)
+        await self.send(branched_of(note))
+
+    async def refuse(self, event_id: int, error: WorldloomError) -> None:
+        """An event cannot have its effect. The next chunk reports it as applied all the same."""
+        await self.send(error_of(error, event_id=event_id))
 
     async def report(self, progress: Progress) -> None:
         """Tell the player how far the session is."""
@@ -130,15 +149,21 @@ class Channel:
             raise StaleEpoch(f"epoch {epoch} of session {self.session} has been replaced by {self._epoch}")
         self._epoch = epoch
 
-    def _due_in_s(self, next_frame_id: int) -> float:
-        if self._send is None:
+    def _due_in_s(self, next_frame_id: int, after_event: int) -> float:
+        events = self._events_after(after_event)
+        if self._send is None or is_paused(events):
             return POLL_S
+        if any(isinstance(event, Rewind) for event in events):
+            return 0.0
         due_s = self._playout.due_in_s(next_frame_id, self._clock())
-        if next_frame_id == 0 and not self._pending:
+        if next_frame_id == 0 and not events:
             due_s = max(due_s, self._connected_at + START_GRACE_S - self._clock())
         return due_s
 
-    def _settle(self, applied: tuple[tuple[int, int], ...]) -> None:
-        for event_id, _ in applied:
+    def _events_after(self, event_id: int) -> tuple[Event, ...]:
+        return tuple(event for number, event in self._pending.items() if number > event_id)
+
+    def _settle(self, note: ChunkNote) -> None:
+        for event_id, _ in note.applied:
             self._pending.pop(event_id, None)
             self._last_applied = max(self._last_applied, event_id)

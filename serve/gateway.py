@@ -7,20 +7,20 @@ import logging
 import uuid
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
-import ray
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from ..cluster.config import DIRECTORY, GATEWAY, ClusterConfig
-from ..cluster.messages import FramePacket, InputBatch, Progress, SessionInfo
+from ..cluster.config import DIRECTORY, ClusterConfig
+from ..cluster.events import Pause, Play
+from ..cluster.messages import BranchNote, FramePacket, InputBatch, Phase, Progress, SessionInfo
 from ..cluster.peer import Peer
 from ..errors import MessageInvalid, Overloaded, PlayerTaken, SessionEnded, WorldloomError
 from . import wire
-from .channel import Channel
-from .protocol import session_pb2 as pb
+from .channel import MAX_PENDING_EVENTS, Channel
+from .protocol.generated import session_pb2 as pb
 from .rate_limit import RateLimit
+from .wire_events import event_of
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Gateway:
         self._id = uuid.uuid4().hex
         self._directory = Peer(DIRECTORY, namespace=cluster.name, patience_s=cluster.patience_s)
         self._channels: dict[str, Channel] = {}
-        self._connections: dict[str, ServerConnection] = {}
+        self._connections: dict[str, _Connection] = {}
         self._ended: deque[str] = deque(maxlen=MAX_ENDED)
         """The last sessions that ended: their owners may not have heard of it yet."""
         self._server: asyncio.Task[Server] = asyncio.ensure_future(self._listen())
@@ -89,6 +89,16 @@ class Gateway:
         if session in self._channels:
             await self._channels[session].report(progress)
 
+    async def branched(self, session: str, note: BranchNote) -> None:
+        """See `Channel.branched`."""
+        if session in self._channels:
+            await self._channels[session].branched(note)
+
+    async def refuse(self, session: str, event_id: int, error: WorldloomError) -> None:
+        """See `Channel.refuse`."""
+        if session in self._channels:
+            await self._channels[session].refuse(event_id, error)
+
     async def next_frame_id(self, session: str) -> int | None:
         """Frame ids below this have been sent; None if this gateway has sent none of the session."""
         return self._channels[session].next_frame_id if session in self._channels else None
@@ -105,7 +115,7 @@ class Gateway:
         await channel.send(pb.ServerMessage(bye=pb.Bye(reason="the session has ended")))
         connection = self._connections.pop(session, None)
         if connection is not None:
-            await connection.close(CLOSE_DONE)
+            await connection.socket.close(CLOSE_DONE)
 
     async def stop(self) -> None:
         """Say goodbye to everybody and stop listening."""
@@ -120,17 +130,18 @@ class Gateway:
             self._channels[session] = Channel(session, frame_rate=self._cluster.preset.video.frame_rate)
         return self._channels[session]
 
-    async def _serve_connection(self, connection: ServerConnection) -> None:
+    async def _serve_connection(self, socket: ServerConnection) -> None:
         """One connection, from Hello to its end. A client's mistake ends in an Error, never in a traceback."""
+        connection = _Connection(socket)
         try:
             await self._converse(connection)
         except WorldloomError as error:
-            await _send(connection, wire.error_of(error))
-            await connection.close(CLOSE_REFUSED, error.code)
+            await connection.send(wire.error_of(error, hello=connection.hello))
+            await socket.close(CLOSE_REFUSED, error.code)
         except ConnectionClosed:
             log.debug("a connection closed before its Hello was answered")
 
-    async def _converse(self, connection: ServerConnection) -> None:
+    async def _converse(self, connection: _Connection) -> None:
         hello = await self._receive_hello(connection)
         connection_id = uuid.uuid4().hex
         info: SessionInfo = await self._directory.call("attach_player", hello.token, self._id, connection_id)
@@ -140,36 +151,50 @@ class Gateway:
                 # A directory that has restarted knows of no players.
                 raise PlayerTaken("this session has a player", hint="Close the other page or client first.")
             self._connections[info.session] = connection
-            message = wire.welcome(info, self._cluster.preset, channel.next_frame_id or 0)
-            message.welcome.last_event_id = max(info.last_event_id, channel.last_event_id())
-            await _send(connection, message)
-            channel.connect(lambda message: _send(connection, message))
+            await connection.send(self._welcome(info, channel))
+            channel.connect(connection.send)
             await self._read(connection, channel)
         finally:
             self._leave(info.session, connection)
             await self._directory.call("detach_player", info.session, connection_id)
 
-    def _leave(self, session: str, connection: ServerConnection) -> None:
+    def _welcome(self, info: SessionInfo, channel: Channel) -> pb.ServerMessage:
+        welcome = wire.welcome(
+            info,
+            self._cluster.preset,
+            next_frame_id=channel.next_frame_id or 0,
+            last_event_id=channel.last_event_id(),
+        )
+        welcome.heartbeat_s = self._config.heartbeat_s
+        limits = welcome.limits
+        limits.message_bytes, limits.messages_per_s = self._config.max_message_bytes, self._config.messages_per_s
+        limits.pending_events = MAX_PENDING_EVENTS
+        return pb.ServerMessage(welcome=welcome)
+
+    def _leave(self, session: str, connection: _Connection) -> None:
         if self._connections.get(session) is connection:
             del self._connections[session]
             self._channels[session].disconnect()
 
-    async def _receive_hello(self, connection: ServerConnection) -> pb.Hello:
+    async def _receive_hello(self, connection: _Connection) -> pb.Hello:
         try:
             async with asyncio.timeout(self._config.hello_timeout_s):
-                message = wire.parse(await connection.recv())
+                data = await connection.socket.recv()
         except TimeoutError:
             raise MessageInvalid(
                 f"no Hello came within {self._config.hello_timeout_s:g} s", hint="Send Hello with the token first."
             ) from None
+        connection.speaks_json = isinstance(data, str)
+        message = wire.parse(data)
         if message.WhichOneof("body") != "hello":
             raise MessageInvalid("the first message is no Hello", hint="Send Hello with the token first.")
+        connection.hello = message.hello
         wire.check_version(message.hello)
         return message.hello
 
-    async def _read(self, connection: ServerConnection, channel: Channel) -> None:
+    async def _read(self, connection: _Connection, channel: Channel) -> None:
         limit = RateLimit(per_s=self._config.messages_per_s, burst=5 * self._config.messages_per_s)
-        async for data in connection:
+        async for data in connection.socket:
             if not limit.admits():
                 raise Overloaded(
                     f"more than {self._config.messages_per_s:g} messages a second", hint="Send fewer, larger messages."
@@ -180,38 +205,41 @@ class Gateway:
             try:
                 await self._handle(connection, channel, message)
             except WorldloomError as error:
-                await _send(connection, wire.error_of(error))
+                event_id = message.event.event_id if message.HasField("event") else 0
+                await connection.send(wire.error_of(error, event_id=event_id))
 
-    async def _handle(self, connection: ServerConnection, channel: Channel, message: pb.ClientMessage) -> None:
+    async def _handle(self, connection: _Connection, channel: Channel, message: pb.ClientMessage) -> None:
         match message.WhichOneof("body"):
-            case "controls":
-                await self._take(connection, channel, message.controls)
-            case "script":
-                await self._take(connection, channel, message.script)
-            case "ack":
-                channel.acknowledge(message.ack.frame_id)
-            case "ping":
-                await _send(connection, pb.ServerMessage(pong=pb.Pong(client_time_us=message.ping.client_time_us)))
+            case "event":
+                await self._take(connection, channel, message.event)
+            case "report":
+                channel.report_buffer(message.report)
+            case "heartbeat":
+                await connection.send(pb.ServerMessage(heartbeat=message.heartbeat))
             case _:
                 raise MessageInvalid("a second Hello", hint="Say Hello once a connection.")
 
-    async def _take(self, connection: ServerConnection, channel: Channel, message: pb.Controls | pb.Script) -> None:
-        channel.offer(wire.event_of(message))
+    async def _take(self, connection: _Connection, channel: Channel, message: pb.Event) -> None:
+        event = event_of(message, prompt_chars=self._cluster.preset.limits.prompt_chars)
+        channel.offer(event)
         accepted = pb.Accepted(event_id=message.event_id, client_time_us=message.client_time_us)
-        await _send(connection, pb.ServerMessage(accepted=accepted))
+        await connection.send(pb.ServerMessage(accepted=accepted))
+        if isinstance(event, Pause | Play):
+            await channel.report(Progress(phase=Phase.PAUSED if channel.is_paused() else Phase.PLAYING))
 
 
-async def _send(connection: ServerConnection, message: pb.ServerMessage) -> None:
-    """Send, and wait while the client is slow. What a closed connection misses is lost: its client comes again."""
-    try:
-        await connection.send(message.SerializeToString())
-    except ConnectionClosed:
-        log.debug("a message of type %s met a closed connection", message.WhichOneof("body"))
+class _Connection:
+    """A WebSocket, and in which form its client speaks."""
 
+    def __init__(self, socket: ServerConnection) -> None:
+        self.socket = socket
+        self.hello: pb.Hello | None = None
+        self.speaks_json = False
+        """Hello was JSON: so are the answers."""
 
-def start_gateway(cluster: ClusterConfig, config: GatewayConfig) -> Any:
-    """The gateway actor; it restarts by itself. Returns its handle."""
-    actor = ray.remote(Gateway)
-    return actor.options(
-        name=GATEWAY, namespace=cluster.name, num_cpus=0, max_restarts=-1, max_concurrency=10_000
-    ).remote(cluster, config)
+    async def send(self, message: pb.ServerMessage) -> None:
+        """Send, and wait while the client is slow. What a closed connection misses is lost: its client comes again."""
+        try:
+            await self.socket.send(wire.to_json(message) if self.speaks_json else message.SerializeToString())
+        except ConnectionClosed:
+            log.debug("a message of type %s met a closed connection", message.WhichOneof("body"))

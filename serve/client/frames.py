@@ -11,7 +11,7 @@ from PIL import Image
 
 from ...errors import MessageInvalid
 from ..actions import Held
-from ..protocol import session_pb2 as pb
+from ..protocol.generated import session_pb2 as pb
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,12 +15,12 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from ...errors import MessageInvalid, SessionEnded, WorldloomError
 from ..actions import Actions, Held
-from ..protocol import session_pb2 as pb
+from ..protocol.generated import session_pb2 as pb
 from .frames import WorldFrame, decode_image, held_from, stages_from
 from .http import ServiceClient, StartRequest, Ticket, is_loopback, unreachable
 from .remote_errors import error_from
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 CONNECT_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 2.0
 MAX_MESSAGE_BYTES = 16 * 2**20
@@ -45,7 +45,7 @@ class World:
         self.status: pb.Status | None = None
         """The service's latest word on what it is doing."""
         self.reconnects = 0
-        self._pending: dict[int, pb.ClientMessage] = {}
+        self._pending: dict[int, pb.Event] = {}
         self._last_event_id = 0
         self._next_frame_id = 0
         self._handed_out = -1
@@ -61,27 +61,34 @@ class World:
     async def play(self, actions: Actions) -> int:
         """Send exact actions for the next frames. Returns the event's id."""
         rows = [_action_frame(actions.row(frame)) for frame in range(len(actions))]
-        event_id = self._new_event_id()
-        return await self._send_event(
-            event_id, pb.ClientMessage(script=pb.Script(event_id=event_id, client_time_us=_now_us(), frames=rows))
-        )
+        return await self._send_event(pb.Event(script=pb.Script(frames=rows)))
 
     async def hold(self, held: Held, *, pitch_motion: float = 0.0, yaw_motion: float = 0.0) -> int:
         """Hold keys and camera from now on; motion, in units of 15 degrees, is spent once. Returns the event's id."""
-        event_id = self._new_event_id()
         controls = pb.Controls(
-            event_id=event_id,
-            client_time_us=_now_us(),
-            forward=held.forward,
-            back=held.back,
-            left=held.left,
-            right=held.right,
-            camera_pitch=held.camera_pitch,
-            camera_yaw=held.camera_yaw,
-            pitch_motion=pitch_motion,
-            yaw_motion=yaw_motion,
+            keyboard=pb.Keyboard(forward=held.forward, back=held.back, left=held.left, right=held.right),
+            mouse=pb.Mouse(
+                pitch=held.camera_pitch, yaw=held.camera_yaw, pitch_motion=pitch_motion, yaw_motion=yaw_motion
+            ),
         )
-        return await self._send_event(event_id, pb.ClientMessage(controls=controls))
+        return await self._send_event(pb.Event(controls=controls))
+
+    async def prompt(self, text: str) -> int:
+        """Change what the world is from the next chunk on. Returns the event's id."""
+        return await self._send_event(pb.Event(controls=pb.Controls(prompt=pb.Prompt(text=text))))
+
+    async def pause(self) -> int:
+        """Make no more chunks until `resume`. Returns the event's id."""
+        return await self._send_event(pb.Event(pause=pb.Pause()))
+
+    async def resume(self) -> int:
+        """End a pause. Returns the event's id."""
+        return await self._send_event(pb.Event(play=pb.Play()))
+
+    async def rewind(self, chunk: int, *, branch: int | None = None) -> int:
+        """Go on after the first `chunk` chunks of a branch (None: the one that grows), in a new branch; chunk 0 is the
+        start image. Returns the event's id."""
+        return await self._send_event(pb.Event(rewind=pb.Rewind(chunk=chunk, branch=branch)))
 
     async def frames(self) -> AsyncIterator[WorldFrame]:
         """Frames as they come, each acknowledged when handed out. Ends with the session; raises what it ended by."""
@@ -130,8 +137,8 @@ class World:
         async with self._ordering:
             await socket.send(pb.ClientMessage(hello=hello).SerializeToString())
             self._socket = socket
-            for message in self._pending.values():
-                await self._send(message)
+            for event in self._pending.values():
+                await self._send(pb.ClientMessage(event=event))
 
     async def _acknowledge(self) -> None:
         """Tell the service how far the caller is: it plans the next chunk by that."""
@@ -141,8 +148,8 @@ class World:
             if self._handed_out > acknowledged:
                 acknowledged = self._handed_out
                 waiting_ms = round(self._frames.qsize() * 1000 / self.ticket.frame_rate)
-                ack = pb.FrameAck(frame_id=acknowledged, buffered_ms=waiting_ms)
-                await self._send(pb.ClientMessage(ack=ack))
+                report = pb.BufferReport(next_frame_id=acknowledged + 1, buffered_ms=waiting_ms)
+                await self._send(pb.ClientMessage(report=report))
 
     async def _read(self) -> None:
         """Until the session ends: read messages, and connect again when the connection breaks."""
@@ -168,6 +175,8 @@ class World:
         if body == "welcome":
             self._failures, self._reason = 0, None
             self._last_event_id = max(self._last_event_id, message.welcome.last_event_id)
+            for event_id in [known for known in self._pending if known <= message.welcome.applied_event_id]:
+                del self._pending[event_id]
         elif body == "frame":
             await self._take_frame(message.frame)
         elif body == "applied":
@@ -208,8 +217,8 @@ class World:
         self._newest_echo_us = max(self._newest_echo_us, frame.client_time_us)
         return WorldFrame(
             frame_id=frame.frame_id,
-            branch=frame.branch,
-            chunk=frame.chunk,
+            branch=frame.position.branch,
+            chunk=frame.position.chunk,
             image=decode_image(frame, self.ticket.width, self.ticket.height),
             held=held_from(frame.action),
             received_s=received_s,
@@ -217,15 +226,13 @@ class World:
             stages_ms=stages_from(frame.stages) if frame.HasField("stages") else {},
         )
 
-    def _new_event_id(self) -> int:
+    async def _send_event(self, event: pb.Event) -> int:
         self._last_event_id += 1
-        return self._last_event_id
-
-    async def _send_event(self, event_id: int, message: pb.ClientMessage) -> int:
+        event.event_id, event.client_time_us = self._last_event_id, _now_us()
         async with self._ordering:
-            self._pending[event_id] = message
-            await self._send(message)
-        return event_id
+            self._pending[event.event_id] = event
+            await self._send(pb.ClientMessage(event=event))
+        return event.event_id
 
     async def _send(self, message: pb.ClientMessage) -> None:
         """To the service; while the connection is broken, nothing: events wait among the pending ones."""

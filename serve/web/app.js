@@ -7,7 +7,7 @@ import { Readout } from "./readout.js";
 import { StartForm, endSession } from "./start.js";
 import { Stream } from "./stream.js";
 
-const ACK_MS = 50;
+const REPORT_MS = 50;
 const READOUT_MS = 250;
 const $ = (id) => document.getElementById(id);
 
@@ -16,7 +16,6 @@ class Play {
   constructor(ticket, imageUrl) {
     this.ticket = ticket;
     this.shownId = -1;
-    this.acknowledgedId = -1;
     this.trouble = null; // a state of the readout that covers the picture once the buffer is dry
     this.readout = new Readout();
     this.readout.state("opening");
@@ -27,7 +26,7 @@ class Play {
     const pads = document.querySelectorAll(".pad");
     this.controls = new Controls($("screen"), pads, (controls) => this.steer(controls));
     this.timers = [
-      setInterval(() => this.acknowledge(), ACK_MS),
+      setInterval(() => this.report(), REPORT_MS),
       setInterval(() => this.refresh(), READOUT_MS),
     ];
     $("untrained").hidden = ticket.trained;
@@ -64,10 +63,10 @@ class Play {
     if (this.trouble && bufferedMs === 0) this.readout.cover(this.trouble);
   }
 
-  acknowledge() {
-    if (this.shownId <= this.acknowledgedId) return;
-    this.acknowledgedId = this.shownId;
-    this.stream.acknowledge(this.shownId, this.playout.bufferedMs);
+  report() {
+    if (this.shownId < 0) return;
+    const { bufferedMs, stalledMs } = this.playout;
+    this.stream.report(this.shownId + 1, Math.round(bufferedMs), Math.round(stalledMs));
   }
 
   // What the stream tells.
@@ -85,6 +84,7 @@ class Play {
   }
 
   welcome(welcome) {
+    this.readout.firstChunkFrames = welcome.first_chunk_frames;
     this.readout.chunkFrames = welcome.frames_per_chunk;
     if (this.shownId < 0) this.readout.cover(State.PLAYING);
   }
@@ -97,6 +97,10 @@ class Play {
     }
     if (frame.stages) this.readout.stages(frame);
     this.playout.push(frame);
+  }
+
+  branched() {
+    this.playout.flush();
   }
 
   status(status) {

@@ -123,14 +123,13 @@ export class Controls {
     const { pitch, yaw } = this.motion;
     this.motion = { pitch: 0, yaw: 0 };
     this.changed({
-      forward: has.has("forward"),
-      back: has.has("back"),
-      left: has.has("left"),
-      right: has.has("right"),
-      camera_pitch: CAMERA_STEP * (has.has("look_down") - has.has("look_up")),
-      camera_yaw: CAMERA_STEP * (has.has("look_right") - has.has("look_left")),
-      pitch_motion: limited(pitch),
-      yaw_motion: limited(yaw),
+      keyboard: { forward: has.has("forward"), back: has.has("back"), left: has.has("left"), right: has.has("right") },
+      mouse: {
+        pitch: CAMERA_STEP * (has.has("look_down") - has.has("look_up")),
+        yaw: CAMERA_STEP * (has.has("look_right") - has.has("look_left")),
+        pitch_motion: limited(pitch),
+        yaw_motion: limited(yaw),
+      },
     });
   }
 }

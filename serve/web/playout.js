@@ -18,6 +18,8 @@ export class Playout {
     this.waitingSince = 0;
     this.dueAt = 0;
     this.shownAt = [];
+    this.dryAt = null; // when the last frame had been shown for its time
+    this.stalled = 0;
     this.request = requestAnimationFrame((now) => this.tick(now));
   }
 
@@ -36,6 +38,24 @@ export class Playout {
     return (this.queue.length * 1000) / this.frameRate;
   }
 
+  /** Time without a frame to show, since the first one. */
+  get stalledMs() {
+    return this.stalled + (this.dryAt === null ? 0 : performance.now() - this.dryAt);
+  }
+
+  /** Forget what is not shown yet. */
+  flush() {
+    for (const entry of this.queue) entry.bitmap?.close();
+    this.queue = [];
+    this.isPlaying = false;
+    this.resetStall();
+  }
+
+  resetStall() {
+    this.stalled = this.stalledMs;
+    this.dryAt = null;
+  }
+
   /** Frames shown a second, over the last two seconds. */
   get framesPerSecond() {
     const now = performance.now();
@@ -46,8 +66,7 @@ export class Playout {
 
   stop() {
     cancelAnimationFrame(this.request);
-    for (const entry of this.queue) entry.bitmap?.close();
-    this.queue = [];
+    this.flush();
   }
 
   tick(now) {
@@ -63,8 +82,10 @@ export class Playout {
     if (now < this.dueAt) return;
     if (!this.queue[0]?.bitmap) {
       this.isPlaying = this.queue.length > 0;
+      this.dryAt ??= now;
       return;
     }
+    this.resetStall();
     this.draw(this.queue.shift(), now);
     const pace = Math.max(SLOWEST, Math.min(1, buffered / LOW_S));
     const interval = 1000 / (this.frameRate * pace);

@@ -10,17 +10,19 @@ const COVERS = {
   [State.QUEUED]: ["Waiting for a free place", ""],
   [State.WARMING_UP]: ["Warming up", "The model loads its weights"],
   [State.PLAYING]: ["Making the first frames", "Press a key to choose where to go"],
+  [State.PAUSED]: ["Paused", "The world waits"],
   [State.RECOVERING]: ["Moving your world", "Another worker takes it over; nothing is lost"],
   reconnecting: ["Reconnecting", "Your world waits where you left it"],
 };
 const PILLS = {
   opening: "opening", [State.QUEUED]: "queued", [State.WARMING_UP]: "warming up", [State.PLAYING]: "playing",
-  [State.RECOVERING]: "recovering", reconnecting: "reconnecting", ended: "ended",
+  [State.PAUSED]: "paused", [State.RECOVERING]: "recovering", reconnecting: "reconnecting", ended: "ended",
 };
 
 export class Readout {
   constructor() {
     this.newestEchoUs = 0;
+    this.firstChunkFrames = 57;
     this.chunkFrames = 40;
     this.times = null;
     for (const id of ["fps", "latency", "buffer", "network", "chunk"]) $(id).textContent = "–";
@@ -81,8 +83,8 @@ export class Readout {
   /** A frame has been shown. */
   shown(frame) {
     this.light(frame.action ?? {});
-    const frames = frame.chunk === 0 ? this.chunkFrames + 17 : this.chunkFrames;
-    $("played").style.transform = `scaleX(${Math.min(1, (frame.frame + 1) / frames)})`;
+    const frames = frame.position.chunk === 0 ? this.firstChunkFrames : this.chunkFrames;
+    $("played").style.transform = `scaleX(${Math.min(1, (frame.position.frame + 1) / frames)})`;
     if (frame.client_time_us > this.newestEchoUs) {
       this.newestEchoUs = frame.client_time_us;
       $("latency").textContent = milliseconds(performance.now() - frame.client_time_us / 1000);
@@ -115,7 +117,7 @@ export class Readout {
 
   /** Where a chunk's time went. It is decoded and encoded piece by piece: those times add up. */
   stages(frame) {
-    const isNewChunk = frame.frame === 0 || !this.times;
+    const isNewChunk = frame.position.frame === 0 || !this.times;
     const { decode_ms, encode_ms } = isNewChunk ? { decode_ms: 0, encode_ms: 0 } : this.times;
     this.times = { ...frame.stages };
     this.times.decode_ms += decode_ms;

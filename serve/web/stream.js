@@ -3,15 +3,15 @@
 import { PROTOCOL_VERSION, State, decode, encode } from "./protocol.js";
 
 const RETRY_MS = [200, 400, 800, 1500, 3000, 5000, 8000, 10000];
-const PING_MS = 2000;
+const HEARTBEAT_MS = 2000;
 
 /** Microseconds of this page's monotonic clock. */
 export const nowUs = () => Math.round(performance.now() * 1000);
 
 export class Stream {
   /**
-   * Handlers: link(isUp), welcome(Welcome), frame(Frame), status(Status), roundTrip(ms), and ended(problem), where a
-   * problem is { message, hint } or null when the session came to its end in good order.
+   * Handlers: link(isUp), welcome(Welcome), frame(Frame), branched(Branched), status(Status), roundTrip(ms), and
+   * ended(problem), where a problem is { message, hint } or null when the session came to its end in good order.
    */
   constructor(ticket, handlers) {
     this.ticket = ticket;
@@ -23,7 +23,8 @@ export class Stream {
     this.problem = null;
     this.isOver = false;
     this.isWelcome = false;
-    this.pings = setInterval(() => this.send({ ping: { client_time_us: nowUs() } }), PING_MS);
+    this.roundTripMs = 0;
+    this.heartbeats = setInterval(() => this.send({ heartbeat: { client_time_us: nowUs() } }), HEARTBEAT_MS);
     this.connect();
   }
 
@@ -41,14 +42,20 @@ export class Stream {
 
   /** Hold these controls from now on; motion in them is spent once. */
   hold(controls) {
-    const event = { event_id: ++this.lastEventId, client_time_us: nowUs(), ...controls };
-    this.pending.set(event.event_id, event);
-    this.send({ controls: event });
+    this.act({ controls });
   }
 
-  /** The highest frame shown, and how much waits behind it. */
-  acknowledge(frameId, bufferedMs) {
-    this.send({ ack: { frame_id: frameId, buffered_ms: Math.round(bufferedMs) } });
+  /** Send an event, given by its action: it is kept until it is applied. */
+  act(action) {
+    const event = { event_id: ++this.lastEventId, client_time_us: nowUs(), ...action };
+    this.pending.set(event.event_id, event);
+    this.send({ event });
+  }
+
+  /** All frames below this have been shown; how much waits behind them, and how long there was nothing to show. */
+  report(nextFrameId, bufferedMs, stalledMs) {
+    const report = { next_frame_id: nextFrameId, buffered_ms: bufferedMs, stalled_ms: stalledMs };
+    this.send({ report: { ...report, round_trip_ms: Math.round(this.roundTripMs) } });
   }
 
   /** Leave for good. */
@@ -81,7 +88,8 @@ export class Stream {
     if (message.welcome) this.welcomed(message.welcome);
     else if (message.frame) this.frame(message.frame);
     else if (message.applied) for (const event of message.applied.events) this.pending.delete(event.event_id);
-    else if (message.pong) this.handlers.roundTrip((nowUs() - message.pong.client_time_us) / 1000);
+    else if (message.branched) this.branched(message.branched);
+    else if (message.heartbeat) this.heartbeat(message.heartbeat);
     else if (message.error) this.failed(message.error);
     else if (message.bye) this.end(null, true);
     else if (message.status) this.status(message.status);
@@ -92,7 +100,8 @@ export class Stream {
     this.failures = 0;
     this.problem = null;
     this.lastEventId = Math.max(this.lastEventId, welcome.last_event_id);
-    for (const event of this.pending.values()) this.transmit({ controls: event });
+    for (const id of [...this.pending.keys()]) if (id <= welcome.applied_event_id) this.pending.delete(id);
+    for (const event of this.pending.values()) this.transmit({ event });
     this.handlers.link(true);
     this.handlers.welcome(welcome);
   }
@@ -101,6 +110,16 @@ export class Stream {
     if (frame.frame_id < this.nextFrameId) return;
     this.nextFrameId = frame.frame_id + 1;
     this.handlers.frame(frame);
+  }
+
+  branched(branched) {
+    this.nextFrameId = Math.max(this.nextFrameId, branched.next_frame_id);
+    this.handlers.branched(branched);
+  }
+
+  heartbeat({ client_time_us: sentUs }) {
+    this.roundTripMs = (nowUs() - sentUs) / 1000;
+    this.handlers.roundTrip(this.roundTripMs);
   }
 
   status(status) {
@@ -128,7 +147,7 @@ export class Stream {
   end(problem, isToBeTold) {
     if (this.isOver) return;
     this.isOver = true;
-    clearInterval(this.pings);
+    clearInterval(this.heartbeats);
     this.socket.close();
     if (isToBeTold) this.handlers.ended(problem);
   }

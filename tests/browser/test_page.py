@@ -77,8 +77,8 @@ def test_a_world_is_played_with_the_keyboard(page: Page, service: FakeService) -
     assert "decode 150 ms" in page.evaluate("document.getElementById('stage-legend').textContent")
     assert service.sessions["s0"].start["sample"] == "garden" and service.sessions["s0"].start["seed"] == 11
     assert service.sessions["s0"].acknowledged > 0
-    events = [controls.event_id for controls in service.controls]
-    assert events == sorted(set(events)) and service.controls[0].forward
+    events = [event.event_id for event in service.controls]
+    assert events == sorted(set(events)) and service.controls[0].controls.keyboard.forward
     assert page.problems == []
 
 
@@ -129,7 +129,7 @@ def test_a_broken_connection_is_mended_while_playing(page: Page, service: FakeSe
     page.key("KeyD", is_down=False)
     page.wait_for(f"!{lit('right')}")
     assert service.hellos == 2 and service.sessions["s0"].acknowledged > before
-    assert [controls.right for controls in service.controls] == [True, False]
+    assert [event.controls.keyboard.right for event in service.controls] == [True, False]
 
 
 def test_an_error_ends_play_with_its_words(page: Page, service: FakeService) -> None:
@@ -188,8 +188,8 @@ def test_dragging_turns_the_view(page: Page, service: FakeService) -> None:
     page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + 100, y=y + 50, button="left", buttons=1)
     page.call("Input.dispatchMouseEvent", type="mouseReleased", x=x + 100, y=y + 50, button="left", clickCount=1)
     page.wait_for(f"{PACE} > 0")
-    assert sum(controls.yaw_motion for controls in service.controls) == pytest.approx(0.8, rel=1e-3)
-    assert sum(controls.pitch_motion for controls in service.controls) == pytest.approx(0.4, rel=1e-3)
+    assert sum(event.controls.mouse.yaw_motion for event in service.controls) == pytest.approx(0.8, rel=1e-3)
+    assert sum(event.controls.mouse.pitch_motion for event in service.controls) == pytest.approx(0.4, rel=1e-3)
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (844, 390)], ids=["upright", "on its side"])
@@ -200,7 +200,7 @@ def test_a_phone_plays_with_the_thumbs(page: Page, service: FakeService, width: 
     page.wait_for(lit("left"))
     page.touch(None)
     page.wait_for(f"!{lit('left')}")
-    assert [controls.left for controls in service.controls] == [True, False]
+    assert [event.controls.keyboard.left for event in service.controls] == [True, False]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     inside = """[...document.querySelectorAll('[data-key], #leave')].every((e) => {
       const r = e.getBoundingClientRect();

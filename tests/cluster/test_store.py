@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from worldloom.cluster.chunk_extra import ChunkExtra, pack_extra
 from worldloom.cluster.config import ClusterConfig
-from worldloom.cluster.controls import ControlState
+from worldloom.cluster.events import ControlState
 from worldloom.cluster.messages import SessionSpec, StageTimes
 from worldloom.cluster.store import StoreActor
-from worldloom.errors import SessionUnknown, StaleEpoch
+from worldloom.errors import InputError, SessionUnknown, StaleEpoch
 from worldloom.memory.records import ChunkRecord
 from worldloom.model.preset import load_preset
 
@@ -80,7 +81,7 @@ def test_a_new_owner_goes_on_where_the_last_commit_was() -> None:
 def test_a_replaced_owner_can_commit_and_follow_nothing() -> None:
     async def scene(store: StoreActor) -> None:
         old = await store.take_over("s")
-        follower = asyncio.ensure_future(store.chunk("s", old, 0))
+        follower = asyncio.ensure_future(store.chunk("s", old, 0, 0))
         await asyncio.sleep(0)
         new = await store.take_over("s")
         with pytest.raises(StaleEpoch):
@@ -95,7 +96,7 @@ def test_a_replaced_owner_can_commit_and_follow_nothing() -> None:
 def test_a_follower_wakes_when_its_chunk_is_committed() -> None:
     async def scene(store: StoreActor) -> None:
         epoch = await store.take_over("s")
-        follower = asyncio.ensure_future(store.chunk("s", epoch, 0))
+        follower = asyncio.ensure_future(store.chunk("s", epoch, 0, 0))
         await asyncio.sleep(0)
         await store.commit("s", epoch, chunk(0))
         found = await follower
@@ -110,7 +111,27 @@ def test_frames_are_found_in_their_chunks() -> None:
         for number in range(3):
             await store.commit("s", epoch, chunk(number))
         places = [await store.place_of_frame("s", frame) for frame in (0, 56, 57, 100, 136, 137)]
-        assert places == [(0, 0), (0, 56), (1, 0), (2, 3), (2, 39), (3, 0)]
+        assert places == [(0, 0, 0), (0, 0, 56), (0, 1, 0), (0, 2, 3), (0, 2, 39), (0, 3, 0)]
+
+    run(scene)
+
+
+def test_a_rewound_world_goes_on_in_a_new_branch_with_ids_that_never_go_back() -> None:
+    async def scene(store: StoreActor) -> None:
+        epoch = await store.take_over("s")
+        for number in range(3):
+            await store.commit("s", epoch, chunk(number, last_event_id=number))
+        old = asyncio.ensure_future(store.chunk("s", epoch, 0, 3))
+        world = await store.rewind("s", epoch, 1, None)
+        assert (world.state.branch, world.state.chunk, world.next_frame_id) == (1, 1, 137)
+        assert world.controls.scripts == () and world.prompt == "a place"
+        await store.commit("s", epoch, replace(chunk(1), branch=1, first_frame_id=137))
+        assert await store.place_of_frame("s", 137) == (1, 1, 0)
+        found = await store.chunk("s", epoch, 1, 1)
+        assert found is not None and found.record.branch == 1
+        assert await old is None
+        with pytest.raises(InputError, match="cut at 9"):
+            await store.rewind("s", epoch, 9, None)
 
     run(scene)
 
@@ -118,7 +139,7 @@ def test_frames_are_found_in_their_chunks() -> None:
 def test_a_deleted_world_is_unknown_to_all_who_wait_for_it() -> None:
     async def scene(store: StoreActor) -> None:
         epoch = await store.take_over("s")
-        follower = asyncio.ensure_future(store.chunk("s", epoch, 0))
+        follower = asyncio.ensure_future(store.chunk("s", epoch, 0, 0))
         await asyncio.sleep(0)
         assert [record.epoch for record in await store.sessions()] == [epoch]
         await store.delete("s")

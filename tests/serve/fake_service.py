@@ -24,8 +24,9 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from worldloom.errors import InputError, NotAuthorized, PresetUnknown, WorldloomError
-from worldloom.serve.protocol import session_pb2 as pb
+from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.samples import SAMPLES_DIR, list_samples, load_sample
+from worldloom.serve.wire import PROTOCOL_VERSION
 
 WEB_DIR = SAMPLES_DIR.parent / "web"
 WIDTH, HEIGHT = 224, 128
@@ -58,7 +59,7 @@ class Session:
     chunk: int = 0
     rows: list[tuple[pb.ActionFrame, int, int]] = field(default_factory=list)
     """Scripted actions to come: action, event id, client time."""
-    held: pb.Controls = field(default_factory=pb.Controls)
+    held: pb.Event = field(default_factory=pb.Event)
     last_event_id: int = 0
     fresh_events: list[int] = field(default_factory=list)
     acknowledged: int = -1
@@ -78,8 +79,8 @@ class FakeService:
     sessions: dict[str, Session] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     hellos: int = 0
-    scripts: list[pb.Script] = field(default_factory=list)
-    controls: list[pb.Controls] = field(default_factory=list)
+    scripts: list[pb.Event] = field(default_factory=list)
+    controls: list[pb.Event] = field(default_factory=list)
     byes: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -197,11 +198,11 @@ class FakeService:
     def _welcome(self, session: Session) -> pb.ServerMessage:
         return pb.ServerMessage(
             welcome=pb.Welcome(
-                protocol_version=1,
+                protocol_version=PROTOCOL_VERSION,
                 preset="fake",
-                width=WIDTH,
-                height=HEIGHT,
+                format=pb.VideoFormat(codec=pb.CODEC_JPEG, width=WIDTH, height=HEIGHT),
                 frame_rate=self.frame_rate,
+                first_chunk_frames=57,
                 frames_per_chunk=40,
                 trained=self.trained,
                 next_frame_id=session.frame_id,
@@ -216,26 +217,25 @@ class FakeService:
             if body == "bye":
                 self.byes.append(message.bye.reason)
                 return
-            if body == "ack":
-                session.acknowledged = max(session.acknowledged, message.ack.frame_id)
-            elif body == "ping":
-                pong = pb.Pong(client_time_us=message.ping.client_time_us)
-                await _send(socket, pb.ServerMessage(pong=pong))
-            elif body in ("script", "controls"):
-                event = message.script if body == "script" else message.controls
+            if body == "report":
+                session.acknowledged = max(session.acknowledged, message.report.next_frame_id - 1)
+            elif body == "heartbeat":
+                await _send(socket, pb.ServerMessage(heartbeat=message.heartbeat))
+            elif body == "event":
+                event = message.event
                 self._take(session, event)
                 accepted = pb.Accepted(event_id=event.event_id, client_time_us=event.client_time_us)
                 await _send(socket, pb.ServerMessage(accepted=accepted))
 
-    def _take(self, session: Session, event: pb.Script | pb.Controls) -> None:
+    def _take(self, session: Session, event: pb.Event) -> None:
         if event.event_id <= session.last_event_id:
             return
         session.last_event_id = event.event_id
         session.has_begun = True
         session.fresh_events.append(event.event_id)
-        if isinstance(event, pb.Script):
+        if event.HasField("script"):
             self.scripts.append(event)
-            session.rows += [(frame, event.event_id, event.client_time_us) for frame in event.frames]
+            session.rows += [(frame, event.event_id, event.client_time_us) for frame in event.script.frames]
         else:
             self.controls.append(event)
             session.held = event
@@ -258,7 +258,7 @@ class FakeService:
             await _send(socket, pb.ServerMessage(status=status))
             await asyncio.sleep(self.chunk_s / 4)
         applied = [pb.AppliedEvent(event_id=event, frame_id=first) for event in events]
-        message = pb.Applied(branch=0, chunk=session.chunk, events=applied)
+        message = pb.Applied(chunk=session.chunk, first_frame_id=first, num_frames=frames, events=applied)
         chunk, session.chunk = session.chunk, session.chunk + 1
         await _send(socket, pb.ServerMessage(applied=message))
         for frame, (action, client_time_us) in enumerate(taken):
@@ -285,16 +285,16 @@ class FakeService:
         if session.rows:
             action, _, client_time_us = session.rows.pop(0)
             return action, client_time_us
-        held = session.held
+        keys, mouse = session.held.controls.keyboard, session.held.controls.mouse
         action = pb.ActionFrame(
-            forward=held.forward,
-            back=held.back,
-            left=held.left,
-            right=held.right,
-            camera_pitch=held.camera_pitch,
-            camera_yaw=held.camera_yaw,
+            forward=keys.forward,
+            back=keys.back,
+            left=keys.left,
+            right=keys.right,
+            camera_pitch=mouse.pitch,
+            camera_yaw=mouse.yaw,
         )
-        return action, held.client_time_us
+        return action, session.held.client_time_us
 
     @staticmethod
     def _draw(session: Session, chunk: int, frame: int, action: pb.ActionFrame, client_time_us: int) -> pb.Frame:
@@ -310,8 +310,7 @@ class FakeService:
         Image.fromarray(pixels).save(encoded, "JPEG", quality=85)
         packet = pb.Frame(
             frame_id=session.frame_id,
-            chunk=chunk,
-            frame=frame,
+            position=pb.WorldPosition(chunk=chunk, frame=frame),
             codec=pb.CODEC_JPEG,
             data=encoded.getvalue(),
             key_frame=True,

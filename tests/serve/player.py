@@ -16,7 +16,7 @@ from PIL import Image
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from worldloom.cluster.mock_frames import MockFrame, read_frame
-from worldloom.serve.protocol import session_pb2 as pb
+from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.service import ServiceHandle
 from worldloom.serve.wire import PROTOCOL_VERSION
 
@@ -46,7 +46,7 @@ class Player:
         if message.WhichOneof("body") == "frame" and self.acknowledges:
             # The service may have closed the connection behind this frame.
             with contextlib.suppress(ConnectionClosed):
-                await self.send(ack=pb.FrameAck(frame_id=message.frame.frame_id))
+                await self.show(message.frame.frame_id)
         return message
 
     async def until(self, body: str, accept: Callable[[Any], bool] = lambda _: True) -> Any:
@@ -56,9 +56,22 @@ class Player:
             if message.WhichOneof("body") == body and accept(getattr(message, body)):
                 return getattr(message, body)
 
+    async def act(self, event_id: int, *, client_time_us: int = 0, **action: Any) -> None:
+        """Send an event, given by its action."""
+        await self.send(event=pb.Event(event_id=event_id, client_time_us=client_time_us, **action))
+
+    async def hold(self, event_id: int, *, client_time_us: int = 0, **keys: bool) -> None:
+        """Hold these keys and no others."""
+        controls = pb.Controls(keyboard=pb.Keyboard(**keys))
+        await self.act(event_id, client_time_us=client_time_us, controls=controls)
+
+    async def show(self, frame_id: int) -> None:
+        """Report that frames up to this one have been shown."""
+        await self.send(report=pb.BufferReport(next_frame_id=frame_id + 1))
+
     async def play(self, frames: Iterable[pb.ActionFrame], *, event_id: int = 1) -> None:
         """Send a script."""
-        await self.send(script=pb.Script(event_id=event_id, client_time_us=1000 + event_id, frames=frames))
+        await self.act(event_id, client_time_us=1000 + event_id, script=pb.Script(frames=frames))
 
     async def frames(self, last_frame_id: int) -> list[pb.Frame]:
         """All frames so far, once this one has come."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from worldloom.cluster.controls import Controls
-from worldloom.cluster.messages import FramePacket
+from worldloom.cluster.events import Controls, Pause, Play, Rewind
+from worldloom.cluster.messages import BranchNote, ChunkNote, FramePacket
 from worldloom.errors import Overloaded, SessionEnded, StaleEpoch
 from worldloom.serve.channel import MAX_PENDING_EVENTS, START_GRACE_S, Channel
-from worldloom.serve.protocol import session_pb2 as pb
+from worldloom.serve.protocol.generated import session_pb2 as pb
 
 RATE = 10.0
 
@@ -35,6 +35,10 @@ class Scene:
         batch = await self.channel.collect(epoch, after_event=after, next_frame_id=frame)
         return tuple(event.event_id for event in batch.events) if batch.is_due else None
 
+    def show(self, frame_id: int) -> None:
+        """The player reports that it has shown all up to this frame."""
+        self.channel.report_buffer(pb.BufferReport(next_frame_id=frame_id + 1))
+
     async def settle(self) -> None:
         for _ in range(5):
             await asyncio.sleep(0)
@@ -56,6 +60,9 @@ def event(event_id: int) -> Controls:
 
 
 def packets(*ids: int, applied: tuple[tuple[int, int], ...] | None = None) -> tuple[FramePacket, ...]:
+    note = None
+    if applied is not None:
+        note = ChunkNote(branch=0, chunk=0, first_frame_id=ids[0], num_frames=len(ids), applied=applied)
     return tuple(
         FramePacket(
             frame_id=frame,
@@ -67,7 +74,8 @@ def packets(*ids: int, applied: tuple[tuple[int, int], ...] | None = None) -> tu
             keys=(False,) * 4,
             camera_pitch=0,
             camera_yaw=0,
-            applied=applied if frame == ids[0] else None,
+            pose=(0,) * 5,
+            note=note if frame == ids[0] else None,
         )
         for frame in ids
     )
@@ -104,7 +112,8 @@ def test_events_stay_until_their_chunk_is_sent_and_never_come_twice() -> None:
         assert await it.collect(epoch=2) == (1, 2)
         await it.channel.push(packets(0, 1, applied=((1, 0), (2, 0))))
         it.channel.offer(event(2))
-        it.channel.acknowledge(1)
+        it.show(1)
+        it.now += 1.0
         assert await it.collect(epoch=2, after=2, frame=2) == ()
         assert it.channel.last_event_id() == 2
         (applied,) = [message.applied for message in it.sent if message.WhichOneof("body") == "applied"]
@@ -131,10 +140,10 @@ def test_the_next_chunk_is_due_only_when_little_is_left_to_play() -> None:
         it.now += 1.0
         await it.channel.push(packets(*range(57)))
         waiting = asyncio.ensure_future(it.collect(after=1, frame=57))
-        it.channel.acknowledge(20)
+        it.show(20)
         await it.settle()
         assert not waiting.done()
-        it.channel.acknowledge(45)
+        it.show(47)
         assert await waiting == ()
 
     play(scene)
@@ -147,11 +156,35 @@ def test_acknowledging_frames_to_come_makes_nothing_run_ahead() -> None:
         await it.collect()
         it.now += 1.0
         await it.channel.push(packets(*range(57)))
-        it.channel.acknowledge(10**9)
+        it.show(10**9)
         waiting = asyncio.ensure_future(it.collect(after=1, frame=57))
         await it.settle()
         assert not waiting.done()
         waiting.cancel()
+
+    play(scene)
+
+
+def test_nothing_is_due_in_a_pause_and_a_rewind_is_due_at_once() -> None:
+    async def scene(it: Scene) -> None:
+        it.connect()
+        it.channel.offer(event(1))
+        await it.collect()
+        it.now += 1.0
+        await it.channel.push(packets(*range(57), applied=((1, 0),)))
+        it.channel.offer(Pause(event_id=2))
+        it.channel.offer(Rewind(event_id=3, chunk=0))
+        waiting = asyncio.ensure_future(it.collect(after=1, frame=57))
+        await it.settle()
+        assert not waiting.done() and it.channel.is_paused()
+        it.channel.offer(Play(event_id=4))
+        assert await waiting == (2, 3, 4)
+        await it.channel.branched(BranchNote(branch=1, parent=0, chunk=0, next_frame_id=97))
+        # What the old branch still had on its way is not shown.
+        await it.channel.push(packets(*range(57, 97)))
+        await it.channel.push(packets(97, 98))
+        assert it.frames == [*range(57), 97, 98]
+        assert it.sent[-3].branched.branch == 1
 
     play(scene)
 

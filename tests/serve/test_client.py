@@ -121,7 +121,7 @@ def test_an_event_sent_into_a_broken_connection_arrives_after_the_reconnect(serv
                     return
 
     asyncio.run(play())
-    assert [controls.left for controls in service.controls] == [True]
+    assert [event.controls.keyboard.left for event in service.controls] == [True]
 
 
 def test_a_service_that_refuses_for_a_while_is_tried_again(service: FakeService) -> None:

@@ -41,7 +41,7 @@ def test_play_records_every_frame_of_the_script(service: FakeService, tmp_path: 
     assert frame_count(out) == 120
     assert "120 frames in 3 chunks" in result.output and "UNTRAINED" in result.output
     assert service.sessions["s0"].start == {"seed": 5}
-    assert [len(script.frames) for script in service.scripts] == [120]
+    assert [len(event.script.frames) for event in service.scripts] == [120]
 
 
 def test_play_fills_the_chunks_that_are_asked_for(service: FakeService, tmp_path: Path) -> None:

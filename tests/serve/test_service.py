@@ -15,8 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from worldloom.cluster.config import ClusterConfig
 from worldloom.errors import CheckpointError
 from worldloom.model.preset import load_preset
-from worldloom.serve.protocol import session_pb2 as pb
+from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.service import ServiceConfig, ServiceHandle, start_service
+from worldloom.serve.wire import PROTOCOL_VERSION
 
 from .player import create, end, join, keys_of, story_of, told, walk, world
 
@@ -29,7 +30,7 @@ def test_a_script_arrives_frame_by_frame_in_the_pictures(mock_service: ServiceHa
     async def play() -> list[pb.Frame]:
         async with world(mock_service) as player:
             welcome = await player.until("welcome")
-            assert (welcome.width, welcome.height, welcome.trained) == (224, 128, False)
+            assert (welcome.format.width, welcome.format.height, welcome.trained) == (224, 128, False)
             assert welcome.next_frame_id == 0 and welcome.last_event_id == 0
             await player.play(script)
             frames = await player.frames(96)
@@ -40,10 +41,10 @@ def test_a_script_arrives_frame_by_frame_in_the_pictures(mock_service: ServiceHa
     assert [frame.frame_id for frame in frames[:97]] == list(range(97))
     for frame, action in zip(frames[:97], script, strict=False):
         story = story_of(frame)
-        assert (story.chunk, story.frame) == (frame.chunk, frame.frame)
+        assert (story.chunk, story.frame) == (frame.position.chunk, frame.position.frame)
         assert story.keys == keys_of(action) and story.mouse == pytest.approx((0, action.camera_yaw), abs=0.01)
         assert told(frame)[:4] == keys_of(action) and frame.client_time_us == 1001
-    assert [frame.chunk for frame in frames[:97]] == [0] * 57 + [1] * 40
+    assert [frame.position.chunk for frame in frames[:97]] == [0] * 57 + [1] * 40
     assert frames[0].stages.decode_ms > 0 and len(frames[0].stages.step_ms) == 3
 
 
@@ -52,13 +53,13 @@ def test_held_keys_fill_chunks_until_released_and_a_tap_is_played_once(mock_serv
         async with world(mock_service) as player:
             # Nothing is planned while nothing is shown: so both ends of the tap fall between the same two plans.
             player.acknowledges = False
-            await player.send(controls=pb.Controls(event_id=1, client_time_us=1000, forward=True))
+            await player.hold(1, client_time_us=1000, forward=True)
             await player.frames(56)
-            await player.send(controls=pb.Controls(event_id=2, client_time_us=1_000_000, right=True))
-            await player.send(controls=pb.Controls(event_id=3, client_time_us=1_250_000))
+            await player.hold(2, client_time_us=1_000_000, right=True)
+            await player.hold(3, client_time_us=1_250_000)
             await player.until("accepted", lambda accepted: accepted.event_id == 3)
             player.acknowledges = True
-            await player.send(ack=pb.FrameAck(frame_id=56))
+            await player.show(56)
             await player.until("applied", lambda applied: any(event.event_id == 3 for event in applied.events))
             return await player.frames(player.applied[3] + 39), player.applied
 
@@ -73,16 +74,18 @@ def test_held_keys_fill_chunks_until_released_and_a_tap_is_played_once(mock_serv
 
 
 def test_every_event_is_accepted_and_a_repeated_one_is_applied_once(mock_service: ServiceHandle) -> None:
+    turn = pb.Controls(mouse=pb.Mouse(yaw_motion=0.5))
+
     async def play() -> None:
         async with world(mock_service) as player:
             for _ in range(2):
-                await player.send(controls=pb.Controls(event_id=4, client_time_us=7, yaw_motion=0.5))
+                await player.act(4, client_time_us=7, controls=turn)
                 accepted = await player.until("accepted")
                 assert (accepted.event_id, accepted.client_time_us) == (4, 7)
             frames = await player.frames(96)
             turned = [frame.frame_id for frame in frames if frame.action.camera_yaw]
             assert turned == [0, 1, 2, 3, 4]
-            await player.send(controls=pb.Controls(event_id=4, client_time_us=7, yaw_motion=0.5))
+            await player.act(4, client_time_us=7, controls=turn)
             await player.until("accepted")
             later = (await player.frames(240))[97:]
             assert not any(frame.action.camera_yaw for frame in later)
@@ -129,9 +132,13 @@ def test_a_world_waits_for_its_player_and_goes_on_where_it_was(mock_service: Ser
 def test_wrong_players_get_typed_errors_and_disturb_nobody(mock_service: ServiceHandle) -> None:
     session = create(mock_service)
 
-    async def refused(*, token: str | None = None, version: int = 1) -> str:
+    async def refused(*, token: str | None = None, version: int = PROTOCOL_VERSION) -> str:
         async with join(session, token=token, version=version) as player:
-            code: str = (await player.until("error")).code
+            error: pb.Error = await player.until("error")
+            code: str = error.code
+            if code == "version_mismatch":
+                assert error.version_mismatch.client_version == version
+                assert error.version_mismatch.newest_supported == PROTOCOL_VERSION
             with pytest.raises(ConnectionClosed):
                 await player.receive()
             return code
@@ -151,18 +158,20 @@ def test_wrong_players_get_typed_errors_and_disturb_nobody(mock_service: Service
         end(mock_service, session)
 
 
+def mouse(**angles: float) -> pb.Event:
+    return pb.Event(event_id=1, controls=pb.Controls(mouse=pb.Mouse(**angles)))
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ({"controls": pb.Controls(event_id=1, camera_yaw=1.5)}, "action_invalid"),
-        ({"controls": pb.Controls(event_id=1, pitch_motion=float("nan"))}, "action_invalid"),
-        ({"controls": pb.Controls(forward=True)}, "action_invalid"),
-        ({"script": pb.Script(event_id=1)}, "action_invalid"),
-        (
-            {"script": pb.Script(event_id=1, frames=[pb.ActionFrame(), pb.ActionFrame(camera_pitch=-2)])},
-            "action_invalid",
-        ),
-        ({"hello": pb.Hello(protocol_version=1)}, "message_invalid"),
+        ({"event": mouse(yaw=1.5)}, "action_invalid"),
+        ({"event": mouse(pitch_motion=float("nan"))}, "action_invalid"),
+        ({"event": pb.Event(controls=pb.Controls())}, "action_invalid"),
+        ({"event": pb.Event(event_id=1, script=pb.Script())}, "action_invalid"),
+        ({"event": pb.Event(event_id=1)}, "message_invalid"),
+        ({"event": pb.Event(event_id=1, controls=pb.Controls(prompt=pb.Prompt(text="x" * 2001)))}, "prompt_too_long"),
+        ({"hello": pb.Hello(protocol_version=PROTOCOL_VERSION)}, "message_invalid"),
     ],
 )
 def test_a_wrong_message_is_answered_by_an_error_and_the_world_goes_on(
@@ -171,7 +180,8 @@ def test_a_wrong_message_is_answered_by_an_error_and_the_world_goes_on(
     async def play() -> None:
         async with world(mock_service) as player:
             await player.send(**body)
-            assert (await player.until("error")).code == code
+            error = await player.until("error")
+            assert (error.code, error.event_id) == (code, body["event"].event_id if "event" in body else 0)
             await player.play(walk(5), event_id=2)
             await player.frames(10)
             assert player.applied == {2: 0}

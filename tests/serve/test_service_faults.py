@@ -14,7 +14,7 @@ import ray
 from ray import serve
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from worldloom.cluster.config import DIRECTORY, GATEWAY, STORE
-from worldloom.serve.protocol import session_pb2 as pb
+from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.service import ServiceHandle
 
 from .player import Player, create, end, join, walk, world
@@ -82,7 +82,7 @@ def test_a_world_goes_on_with_the_same_frames_after(
             await player.frames(56)
             await asyncio.to_thread(fault, session["session_id"])
             player.acknowledges = True
-            await player.send(ack=pb.FrameAck(frame_id=56))
+            await player.show(56)
             await player.frames(FRAMES - 1)
             return player
 
@@ -147,7 +147,7 @@ def test_a_world_whose_only_copy_is_gone_is_reported_lost(mock_service: ServiceH
             await player.frames(56)
             kill_actor(STORE)("")
             player.acknowledges = True
-            await player.send(ack=pb.FrameAck(frame_id=56))
+            await player.show(56)
             error: pb.Error = await player.until("error")
             return error
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
-from worldloom.serve.protocol import session_pb2 as pb
+from worldloom.serve.protocol.generated import controls_pb2, frames_pb2
+from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.wire import PROTOCOL_VERSION
 
-WEB = Path(pb.__file__).parents[1] / "web"
+WEB = Path(pb.__file__).parents[2] / "web"
 KINDS = {
     FieldDescriptor.TYPE_UINT32: "uint32",
     FieldDescriptor.TYPE_UINT64: "uint64",
@@ -27,7 +28,7 @@ KINDS = {
 FRAME = pb.ServerMessage(
     frame=pb.Frame(
         frame_id=2**40 + 3,
-        chunk=4,
+        position=pb.WorldPosition(branch=1, chunk=4, frame=39),
         codec=pb.CODEC_JPEG,
         data=bytes(range(256)),
         key_frame=True,
@@ -41,10 +42,15 @@ APPLIED = pb.ServerMessage(
 )
 ERROR = pb.ServerMessage(error=pb.Error(code="überlast", message="zu viel", retryable=True))
 CONTROLS = pb.ClientMessage(
-    controls=pb.Controls(
-        event_id=1, client_time_us=2**45, left=True, camera_pitch=-0.25, yaw_motion=3.5, pitch_motion=-24
+    event=pb.Event(
+        event_id=1,
+        client_time_us=2**45,
+        controls=pb.Controls(
+            keyboard=pb.Keyboard(left=True), mouse=pb.Mouse(pitch=-0.25, yaw_motion=3.5, pitch_motion=-24)
+        ),
     )
 )
+REWIND = pb.ClientMessage(event=pb.Event(event_id=2, rewind=pb.Rewind(chunk=3, branch=0)))
 HELLO = pb.ClientMessage(hello=pb.Hello(protocol_version=1, token="t" * 200, client="wéb"))
 
 
@@ -54,10 +60,18 @@ def schema_of_the_page() -> dict[str, dict[int, tuple[str, str]]]:
     table = source[source.index("const SCHEMA = {") : source.index("};")]
     joined = re.sub(r'" \+\s*"', "", table)
     schema = {}
-    for message, fields in re.findall(r'(\w+): "([^"]+)"', joined):
-        parts = (field.split() for field in fields.split(", "))
+    for message, fields in re.findall(r'(\w+): "([^"]*)"', joined):
+        parts = (field.split() for field in fields.split(", ") if field)
         schema[message] = {int(number): (name, kind) for number, name, kind in parts}
     return schema
+
+
+def mark(field: FieldDescriptor) -> str:
+    """How the page's table marks a field of its kind."""
+    if field.is_repeated:
+        return "*"
+    is_optional = field.containing_oneof is not None and field.containing_oneof.name.startswith("_")
+    return "?" if is_optional else ""
 
 
 def test_the_page_knows_every_message_and_field_of_the_protocol() -> None:
@@ -65,11 +79,12 @@ def test_the_page_knows_every_message_and_field_of_the_protocol() -> None:
         name: {
             field.number: (
                 field.name,
-                (field.message_type.name if field.message_type else KINDS[field.type]) + "*" * field.is_repeated,
+                (field.message_type.name if field.message_type else KINDS[field.type]) + mark(field),
             )
             for field in message.fields
         }
-        for name, message in pb.DESCRIPTOR.message_types_by_name.items()
+        for module in (controls_pb2, frames_pb2, pb)
+        for name, message in module.DESCRIPTOR.message_types_by_name.items()
     }
     assert schema_of_the_page() == expected
 
@@ -113,7 +128,7 @@ def assert_covers(read: object, expected: object, data: list[int]) -> None:
         assert str(read) == str(expected) or read == expected
 
 
-@pytest.mark.parametrize("message", [CONTROLS, HELLO], ids=["controls", "hello"])
+@pytest.mark.parametrize("message", [CONTROLS, REWIND, HELLO], ids=["controls", "rewind", "hello"])
 def test_what_the_page_sends_is_read_by_the_service(message: pb.ClientMessage) -> None:
     values = MessageToDict(message, preserving_proto_field_name=True)
     written = run_node(f"console.log(JSON.stringify([...encode('ClientMessage', {json.dumps(values)})]))")

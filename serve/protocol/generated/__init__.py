@@ -1,0 +1,1 @@
+"""Made from ../*.proto by ops/compile_protocol.py."""
