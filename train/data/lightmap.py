@@ -109,7 +109,7 @@ def _openness(relief: Float) -> Float:
 def _lamp_light(bp: Blueprint, relief: Float) -> Float:
     """Falling off with distance, and hidden behind what is taller than two metres."""
     light = np.zeros((TEXELS, TEXELS, 3), np.float32)
-    opaque = relief > 2.0
+    clear = relief <= 2.0
     radius = int(_LAMP_REACH_M / TEXEL_M)
     for x, y, z, *color in bp.lamps:
         ix, iy = int(x / TEXEL_M), int(y / TEXEL_M)
@@ -121,9 +121,8 @@ def _lamp_light(bp: Blueprint, relief: Float) -> Float:
         passed = np.zeros(square.shape, np.int32)
         for step in range(1, _LAMP_STEPS):
             part = step / _LAMP_STEPS
-            at_x = np.broadcast_to(x + (gx - x) * part, square.shape)
-            at_y = np.broadcast_to(y + (gy - y) * part, square.shape)
-            passed += ~opaque[(at_x / TEXEL_M).astype(int), (at_y / TEXEL_M).astype(int)]
+            at_x, at_y = x + (gx - x) * part, y + (gy - y) * part
+            passed += clear[(at_x / TEXEL_M).astype(int), (at_y / TEXEL_M).astype(int)]
         seen = np.clip((passed - (_LAMP_STEPS - 3)) / 2.0, 0.0, 1.0)
         light[wx[0] : wx[-1] + 1, wy[0] : wy[-1] + 1] += (fall * seen)[..., None] * np.asarray(color, np.float32)
     return np.stack([_blur(light[..., channel], 1) for channel in range(3)], -1)
@@ -131,12 +130,15 @@ def _lamp_light(bp: Blueprint, relief: Float) -> Float:
 
 def _clearance(blocked: npt.NDArray[np.bool_]) -> Float:
     reach = int(np.ceil(MAX_CLEARANCE_M / TEXEL_M))
-    solid = blocked.astype(np.float32)
+    padded = np.pad(blocked, reach, constant_values=True)
     clearance = np.full(blocked.shape, MAX_CLEARANCE_M, np.float32)
-    for dx in range(-reach, reach + 1):
-        for dy in range(-reach, reach + 1):
-            distance = float(np.hypot(dx, dy)) * TEXEL_M
-            if distance < MAX_CLEARANCE_M:
-                hit = _shifted(solid, dx, dy, 1.0) > 0.5
-                clearance = np.where(hit, np.minimum(clearance, distance), clearance)
-    return clearance.astype(np.float32)
+    offsets = [
+        (float(np.hypot(dx, dy)) * TEXEL_M, dx + reach, dy + reach)
+        for dx in range(-reach, reach + 1)
+        for dy in range(-reach, reach + 1)
+    ]
+    # Nearer obstacles overwrite farther ones.
+    for distance, x, y in sorted(offsets, reverse=True):
+        if distance < MAX_CLEARANCE_M:
+            np.putmask(clearance, padded[x : x + TEXELS, y : y + TEXELS], distance)
+    return clearance

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,19 +34,26 @@ def steps_of(keyboard: Tensor) -> tuple[Tensor, Tensor]:
 def integrate(keyboard: Tensor, mouse: Tensor) -> Tensor:
     """Poses (B, F, 5) float32 from the origin under actions (B, F, 6) and (B, F, 2), rounded frame by frame like
     `model.poses.integrate_poses`; the last row moves nothing yet."""
-    turns = turns_of(mouse)
-    ahead, aside = steps_of(keyboard)
-    x, y, z, pitch, yaw = torch.zeros((5, len(keyboard)), device=keyboard.device)
-    poses = [torch.stack([x, y, z, pitch, yaw], -1)]
-    for row in range(keyboard.shape[1] - 1):
-        pitch = pitch + turns[:, row, 0]
-        before, yaw = yaw, wrap_degrees(yaw + turns[:, row, 1])
-        heading = torch.deg2rad(((before + yaw) / 2).double())
-        cos, sin = heading.cos(), heading.sin()
-        x = (x + ahead[:, row] * cos - aside[:, row] * sin).float()
-        y = (y + ahead[:, row] * sin + aside[:, row] * cos).float()
-        poses.append(torch.stack([x, y, z, pitch, yaw], -1))
-    return torch.stack(poses, 1)
+    turns = turns_of(mouse).cpu().numpy()[:, :-1]
+    ahead, aside = (step.cpu().numpy()[:, :-1] for step in steps_of(keyboard))
+    poses = np.zeros((*keyboard.shape[:2], 5), np.float32)
+    np.cumsum(turns[..., 0], axis=1, out=poses[:, 1:, 3])
+    yaw = poses[..., 4]
+    for row in range(turns.shape[1]):
+        yaw[:, row + 1] = _wrapped(yaw[:, row] + turns[:, row, 1])
+    heading = np.deg2rad(((yaw[:, :-1] + yaw[:, 1:]) / 2).astype(np.float64))
+    cos, sin = np.cos(heading), np.sin(heading)
+    along_x, along_y = np.stack([ahead * cos, ahead * sin], -1), np.stack([aside * sin, -aside * cos], -1)
+    for row in range(turns.shape[1]):
+        poses[:, row + 1, :2] = poses[:, row, :2] + along_x[:, row] - along_y[:, row]
+    return torch.from_numpy(poses).to(keyboard.device)
+
+
+def _wrapped(degrees: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """As `wrap_degrees`."""
+    if np.abs(degrees).max(initial=0) <= 180:
+        return degrees
+    return wrap_degrees(torch.from_numpy(degrees)).numpy()
 
 
 def sketch(start: Tensor, keyboard: Tensor, mouse: Tensor) -> Tensor:

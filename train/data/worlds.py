@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from multiprocessing import get_context
 from typing import Final
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .air import FIELDS
 from .blueprint import Attributes
-from .drawing import DrawnWorld, draw
+from .drawing import draw_compactly
 from .patterns import atlas
 
 HELD_OUT_FROM: Final = 1_000_000
@@ -67,6 +67,8 @@ class Worlds:
         )
 
 
+_AT_A_TIME: Final = 4
+"""Worlds that a process draws before it hands them over."""
 _TENSORS: Final = ("cells", "materials", "solids", "air", "light", "clearance")
 
 
@@ -78,39 +80,22 @@ def air_field(air: Tensor, name: str) -> Tensor:
 
 
 def sample_worlds(seeds: Sequence[int], device: torch.device | str = "cpu", *, workers: int = 0) -> Worlds:
-    """The worlds of these seeds; about 15 ms each on one core, so `workers` processes may share the drawing."""
-    with _mapper(workers) as run:
-        drawn = run([int(seed) for seed in seeds])
-    light = np.stack([world.light for world in drawn]).astype(np.float16)
-    clearance = np.stack([world.clearance for world in drawn]).astype(np.float16)
+    """The worlds of these seeds; about 15 ms each on one core, so `workers` processes may share the drawing. They stay
+    for further calls until this process ends."""
+    numbers = [int(seed) for seed in seeds]
+    if workers > 1:
+        drawn = list(_drawers(workers).map(draw_compactly, numbers, chunksize=_AT_A_TIME))
+    else:
+        drawn = [draw_compactly(seed) for seed in numbers]
     return Worlds(
         seeds=tuple(world.seed for world in drawn),
         attributes=tuple(world.attributes for world in drawn),
-        cells=torch.from_numpy(np.stack([world.cells for world in drawn])).to(device),
-        materials=torch.from_numpy(np.stack([world.materials for world in drawn])).to(device),
-        solids=torch.from_numpy(np.stack([world.solids for world in drawn])).to(device),
-        air=torch.from_numpy(np.stack([world.air for world in drawn])).to(device),
-        light=torch.from_numpy(light).to(device),
-        clearance=torch.from_numpy(clearance).to(device),
         atlas=torch.from_numpy(atlas()).to(device),
+        **{name: torch.from_numpy(np.stack([getattr(world, name) for world in drawn])).to(device) for name in _TENSORS},
     )
 
 
-class _Runner:
-    def __init__(self, pool: ProcessPoolExecutor | None) -> None:
-        self.pool = pool
-
-    def __call__(self, seeds: list[int]) -> list[DrawnWorld]:
-        if self.pool is None:
-            return [draw(seed) for seed in seeds]
-        return list(self.pool.map(draw, seeds, chunksize=8))
-
-
-@contextmanager
-def _mapper(workers: int) -> Iterator[_Runner]:
-    if workers <= 1:
-        yield _Runner(None)
-        return
-    # Spawned, since forking after torch has started threads can hang; workers import NumPy only.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield _Runner(pool)
+@cache
+def _drawers(workers: int) -> ProcessPoolExecutor:
+    # Spawned, since forking after torch has started threads can hang; they import NumPy only.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))

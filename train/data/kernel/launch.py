@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -10,6 +12,7 @@ from typing import Final
 
 import torch
 import triton
+import triton.language as tl
 from torch import Tensor
 
 from .. import blueprint, lightmap, look, patterns, scene
@@ -42,30 +45,29 @@ def render_frames(
     if len(poses) == 0:
         return images
     programs = len(poses) * triton.cdiv(height, tile.rows) * triton.cdiv(width, tile.columns)
-    render_tiles[(programs,)](
-        images,
-        cameras(poses).contiguous(),
-        world.int(),
-        *tables.tables_of(worlds).arguments,
-        height,
-        width,
-        2.0 / math.sqrt(height * width * supersample**2),
-        SUPERSAMPLE=supersample,
-        SAMPLES=triton.next_power_of_2(supersample**2),
-        ROWS=tile.rows,
-        COLUMNS=tile.columns,
-        NUMBERS=_numbers(),
-        num_warps=tile.warps,
-    )
+    with torch.cuda.device(images.device) if images.is_cuda else nullcontext():
+        render_tiles[(programs,)](
+            images,
+            cameras(poses).contiguous(),
+            world.int(),
+            *tables.tables_of(worlds).arguments,
+            height,
+            width,
+            2.0 / math.sqrt(height * width * supersample**2),
+            SUPERSAMPLE=supersample,
+            SAMPLES=triton.next_power_of_2(supersample**2),
+            ROWS=tile.rows,
+            COLUMNS=tile.columns,
+            NUMBERS=_numbers(),
+            num_warps=tile.warps,
+        )
     return images
 
 
 @cache
 def _numbers() -> str:
-    """The constants that the kernel's functions read from modules."""
+    """A digest of the constants that the kernel's functions read from modules."""
     modules: tuple[ModuleType, ...] = (blueprint, lightmap, look, patterns, scene, air_row, plan, solids, tables)
-    return repr([(name, value) for module in modules for name, value in vars(module).items() if _is_number(value)])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | tuple)
+    kinds = (int, float, tuple, tl.constexpr)
+    found = [(name, value) for module in modules for name, value in vars(module).items() if isinstance(value, kinds)]
+    return hashlib.sha256(repr(found).encode()).hexdigest()
