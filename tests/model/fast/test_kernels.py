@@ -31,6 +31,7 @@ from worldloom.model.fast.residual import Affine, Gate, Keep, Modulation, Step, 
 from worldloom.model.fast.residual_kernel import launch_advance
 from worldloom.model.fast.text import QueryNorm, TextKeys, attend_text_plainly, distinct_rows, text_scale
 from worldloom.model.fast.text_kernel import TextTiling, launch_attend_text
+from worldloom.model.layout import split_dim
 from worldloom.model.rope import AxisRope, axis_rope, head_thetas, time_rope
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -145,7 +146,7 @@ def text_keys(heads: int, width: int, prompt: int, length: int) -> TextKeys:
     text = noise(length, 2 * heads * width)
     text[prompt:] = text[min(prompt, length - 1)]
     rows, bias = distinct_rows(text, prompt)
-    key, value = rows.unflatten(1, (2, heads, width)).unbind(1)
+    key, value = split_dim(rows, 1, (2, heads, width)).unbind(1)
     return TextKeys(key=key, value=value, bias=bias, scale=text_scale(value))
 
 

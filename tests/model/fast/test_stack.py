@@ -14,7 +14,7 @@ from worldloom.model.fast.linear import FusedLinear
 from worldloom.model.init import init_weights
 from worldloom.model.precision import Precision
 from worldloom.model.preset import load_preset
-from worldloom.model.quantization import quantize_module
+from worldloom.model.quantization import Int8Linear, quantize_module
 from worldloom.model.transformer import WorldTransformer
 from worldloom.model.transformer_config import TransformerConfig
 
@@ -35,7 +35,7 @@ def random_model(config: TransformerConfig) -> WorldTransformer:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:  # weights and biases that would be ones and zeros
-                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return model
 
 
@@ -48,18 +48,17 @@ def velocity(model: WorldTransformer, *, skip: int = PAST, prompt: int = 5, came
         return torch.randn(*shape, generator=generator)
 
     config, clip = model.config, PAST + NEW
-    actions = (
-        {} if config.action_config is None else {"keyboard": noise(1, 4 * clip, 6), "mouse": noise(1, 4 * clip, 2)}
-    )
+    has_actions = config.action_config is not None
     conditioning = model.prepare(
         context=noise(prompt, config.text_dim),
         plucker=0.3 * noise(1, 1536, MEMORY + clip, *GRID),
         predict_range=(20, 20 + clip),
+        keyboard=noise(1, 4 * clip, 6) if has_actions else None,
+        mouse=noise(1, 4 * clip, 2) if has_actions else None,
         memory_keyboard=noise(1, MEMORY, 6),
         memory_mouse=noise(1, MEMORY, 2),
         memory_latent_idx=torch.tensor([3, 11]),
         camera_cache=camera_cache,
-        **actions,
     )
     positions = GRID[0] * GRID[1] // 4
     memory = MEMORY if config.use_memory else 0
@@ -139,8 +138,8 @@ def test_layers_loaded_as_int8_stay_as_they_are() -> None:
     loaded = copy.deepcopy(model)
     fuse(model, Precision.INT8)
     layer = next(iter(model.blocks)).get_submodule("self_attn.o")
-    assert isinstance(layer, FusedLinear)
     stored = next(iter(loaded.blocks)).get_submodule("self_attn.o")
+    assert isinstance(layer, FusedLinear) and isinstance(stored, Int8Linear) and layer.scales is not None
     assert torch.equal(layer.weight, stored.weight)
     torch.testing.assert_close(layer.scales, stored.weight_scale)
 
