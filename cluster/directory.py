@@ -225,6 +225,7 @@ class Directory:
             group=entry.group,
             epoch=entry.epoch,
             has_player=entry.player is not None,
+            created_at=record.created_at,
         )
 
     def _in_background(self, job: Coroutine[Any, Any, None]) -> None:

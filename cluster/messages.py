@@ -50,6 +50,7 @@ class SessionSpec:
             seed=self.seed,
             viewpoint=self.viewpoint,
             token_hash=self.token_hash,
+            created_at=self.created_at,
             epoch=epoch,
         )
 
@@ -64,6 +65,7 @@ class SessionRecord:
     seed: int
     viewpoint: str
     token_hash: str
+    created_at: float
     epoch: int
     """Owners so far."""
 
@@ -83,6 +85,7 @@ class SessionInfo:
     epoch: int
     """Counts owners."""
     has_player: bool
+    created_at: float
     last_event_id: int = 0
     """The newest event that a committed chunk has taken."""
 

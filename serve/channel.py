@@ -12,6 +12,7 @@ from ..cluster.messages import BranchNote, ChunkNote, FramePacket, InputBatch, P
 from ..cluster.playout import PlayOut
 from ..errors import Overloaded, SessionEnded, StaleEpoch, WorldloomError
 from ..model.clip import FIRST_CLIP_FRAMES
+from .latency import ActionLatency, Observe
 from .protocol.generated import session_pb2 as pb
 from .wire import error_of, status_of
 from .wire_frames import applied_of, branched_of, frame_of
@@ -29,15 +30,26 @@ Send = Callable[[pb.ServerMessage], Awaitable[None]]
 class Channel:
     """Inputs wait here until their chunk is on its way to the player, so that a new owner of the session finds them."""
 
-    def __init__(self, session: str, *, frame_rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        session: str,
+        *,
+        frame_rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        on_latency: Observe = lambda seconds: None,
+    ) -> None:
+        """`on_latency` hears for each event how long the player waited for its first frame."""
         self.session = session
         self.next_frame_id: int | None = None
         """Frame ids below this have been sent. None: this gateway has seen no frame of the session yet."""
+        self.created_at: float | None = None
+        """When the session was created, in seconds since the Unix epoch. None: no player has come by this gateway."""
         self._clock = clock
         self._frame_rate = frame_rate
         self._playout = self._new_playout(0)
         self._pending: dict[int, Event] = {}
         self._last_applied = 0
+        self._latency = ActionLatency(on_latency)
         self._epoch = 0
         self._send: Send | None = None
         self._connected_at = 0.0
@@ -75,11 +87,13 @@ class Channel:
         if len(self._pending) >= MAX_PENDING_EVENTS:
             raise Overloaded(f"{len(self._pending)} events wait to be applied", hint="Send fewer and wait for Applied.")
         self._pending[event.event_id] = event
+        self._latency.offered(event.event_id, self._clock())
         self._changed.set()
 
     def report_buffer(self, report: pb.BufferReport) -> None:
         """How far the player is. Frames that were never sent cannot have been shown."""
         if report.next_frame_id <= (self.next_frame_id or 0):
+            self._latency.shown(report.next_frame_id, self._clock())
             self._playout.reported(
                 report.next_frame_id,
                 self._clock(),
@@ -164,6 +178,7 @@ class Channel:
         return tuple(event for number, event in self._pending.items() if number > event_id)
 
     def _settle(self, note: ChunkNote) -> None:
-        for event_id, _ in note.applied:
+        for event_id, frame_id in note.applied:
+            self._latency.applied(event_id, frame_id)
             self._pending.pop(event_id, None)
             self._last_applied = max(self._last_applied, event_id)

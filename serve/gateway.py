@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections import deque
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ..cluster.peer import Peer
 from ..errors import MessageInvalid, Overloaded, PlayerTaken, SessionEnded, WorldloomError
 from . import wire
 from .channel import MAX_PENDING_EVENTS, Channel
+from .metrics import StreamMetrics
 from .protocol.generated import session_pb2 as pb
 from .rate_limit import RateLimit
 from .wire_events import event_of
@@ -50,6 +52,7 @@ class Gateway:
         self._cluster = cluster
         self._config = config
         self._id = uuid.uuid4().hex
+        self._metrics = StreamMetrics(cluster.preset.name)
         self._directory = Peer(DIRECTORY, namespace=cluster.name, patience_s=cluster.patience_s)
         self._channels: dict[str, Channel] = {}
         self._connections: dict[str, _Connection] = {}
@@ -81,8 +84,12 @@ class Gateway:
 
     async def push(self, session: str, packets: tuple[FramePacket, ...]) -> None:
         """See `Channel.push`. Frames that nobody has ever asked for are dropped."""
-        if session in self._channels:
-            await self._channels[session].push(packets)
+        channel = self._channels.get(session)
+        if channel is None:
+            return
+        if channel.created_at is not None and channel.next_frame_id is None and packets[0].frame_id == 0:
+            self._metrics.create_to_frame(time.time() - channel.created_at)
+        await channel.push(packets)
 
     async def report(self, session: str, progress: Progress) -> None:
         """See `Channel.report`."""
@@ -127,7 +134,8 @@ class Gateway:
         if session in self._ended:
             raise SessionEnded(f"session {session} has ended")
         if session not in self._channels:
-            self._channels[session] = Channel(session, frame_rate=self._cluster.preset.video.frame_rate)
+            rate = self._cluster.preset.video.frame_rate
+            self._channels[session] = Channel(session, frame_rate=rate, on_latency=self._metrics.action_to_frame)
         return self._channels[session]
 
     async def _serve_connection(self, socket: ServerConnection) -> None:
@@ -151,6 +159,7 @@ class Gateway:
                 # A directory that has restarted knows of no players.
                 raise PlayerTaken("this session has a player", hint="Close the other page or client first.")
             self._connections[info.session] = connection
+            channel.created_at = info.created_at
             await connection.send(self._welcome(info, channel))
             channel.connect(connection.send)
             await self._read(connection, channel)

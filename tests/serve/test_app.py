@@ -44,6 +44,7 @@ class FakeSessions:
             phase=Phase.PLAYING,
             group="g",
             epoch=1,
+            created_at=1.0,
             has_player=False,
         )
         self.open[info.session] = info
