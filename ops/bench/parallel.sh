@@ -19,14 +19,17 @@ export -f ranks
 export gpus out
 mkdir -p "$out"
 
-part "check 5B" 120 bash -c 'ranks worldloom.parallel.check --preset mg3-5b --head-chunks 1'
-part "check 5B, overlapped" 120 bash -c 'ranks worldloom.parallel.check --preset mg3-5b --head-chunks 2'
-part "times 5B" 150 bash -c 'ranks worldloom.parallel.timing --preset mg3-5b --head-chunks 1 2 3 --json $out/parallel-mg3-5b.json'
-part "times 28B" 240 bash -c 'ranks worldloom.parallel.timing --preset mg3-28b --head-chunks 1 2 --json $out/parallel-mg3-28b.json'
-for share in 4 8; do
-    part "a share of $share, 5B" 60 python -m worldloom.parallel.timing --preset mg3-5b --share-of $share \
-        --head-chunks 1 2 --json "$out/share-of-$share-mg3-5b.json"
-    part "a share of $share, 28B" 120 python -m worldloom.parallel.timing --preset mg3-28b --share-of $share \
-        --head-chunks 1 2 --json "$out/share-of-$share-mg3-28b.json"
+check() { part "check $*" 120 bash -c "ranks worldloom.parallel.check $*"; }
+times() { part "times $*" 150 bash -c "ranks worldloom.parallel.timing $*"; }
+share() { part "a share, $*" 90 python -m worldloom.parallel.timing "$@"; }
+
+check --preset mg3-5b --precision bf16
+check --preset mg3-5b --precision fp8 --head-chunks 2
+times --preset mg3-5b --precision fp8 --head-chunks 1 2 3 --json "$out/ranks-5b-fp8.json"
+times --preset mg3-28b --precision fp8 --head-chunks 1 2 --json "$out/ranks-28b-fp8.json"
+for size in 4 8; do
+    share --preset mg3-5b --precision fp8 --share-of $size --head-chunks 1 2 --json "$out/share-of-$size-5b-fp8.json"
+    share --preset mg3-28b --precision fp8 --share-of $size --head-chunks 1 2 --json "$out/share-of-$size-28b-fp8.json"
 done
+times --preset mg3-5b --precision bf16 --head-chunks 1 --json "$out/ranks-5b-bf16.json"
 echo "failed: ${failed[*]:-nothing}"

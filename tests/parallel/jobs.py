@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 from torch import Tensor
 from worldloom.model.attention import AttentionCore
@@ -18,9 +16,10 @@ def attend(ranks: Ranks, shape: tuple[int, int, int], tokens: tuple[int, ...], f
     batch, heads, width = shape
     generator = torch.Generator().manual_seed(0)
     qkv = torch.randn(3, batch, frames * sum(tokens), heads, width, generator=generator)
-    own = qkv.split([frames * count for count in tokens], dim=2)[ranks.rank]
+    own = torch.split(qkv, [frames * count for count in tokens], dim=2)[ranks.rank]
     core = UlyssesCore(ranks, tokens, heads=heads, inner=AttentionCore(), chunks=chunks)
-    return core(*own.unbind(0))
+    out: Tensor = core(*own.unbind(0))
+    return out
 
 
 def share_failing(ranks: Ranks, error: Exception) -> str:
@@ -44,10 +43,6 @@ def share_sum(ranks: Ranks) -> tuple[Tensor, int]:
         return torch.full((2, 3), 7.0, dtype=torch.bfloat16)
 
     return ranks.share(compute), calls
-
-
-def pid(ranks: Ranks) -> int:
-    return os.getpid()
 
 
 def check_preset(ranks: Ranks, preset: Preset, head_chunks: int) -> list[Agreement]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
@@ -35,28 +34,32 @@ class Processes:
             self._processes.append(process)
 
     def run(self, size: int, job: Job, *args: Any) -> list[Any]:
-        """What `job(ranks, *args)` returns on each of `size` ranks; an error of theirs is raised."""
+        """What `job(ranks, *args)` returns on each of `size` ranks; an error of theirs is raised, and is the end of all:
+        the others may wait for that rank."""
+        assert self._processes, "a job has failed before"
         for pipe in self._pipes[:size]:
             pipe.send((size, job, args))
         results: dict[Connection, Any] = {}
         while len(results) < size:
             waiting = [pipe for pipe in self._pipes[:size] if pipe not in results]
             answered = wait(waiting, PATIENCE_S)
-            assert answered, f"{len(waiting)} of {size} ranks do not answer"
+            if not answered:
+                self.stop()
+                raise TimeoutError(f"{len(waiting)} of {size} ranks do not answer")
             for pipe in waiting:
                 if pipe in answered:
                     results[pipe] = pipe.recv()
                     if isinstance(results[pipe], BaseException):
+                        self.stop()
                         raise results[pipe]
         return [results[pipe] for pipe in self._pipes[:size]]
 
     def stop(self) -> None:
-        for pipe in self._pipes:
-            with suppress(BrokenPipeError):
-                pipe.send(None)
+        """End the processes, at once."""
         for process in self._processes:
-            process.join(10)
             process.kill()
+            process.join()
+        self._processes.clear()
 
 
 def _serve(pipe: Connection, rank: int, port: int) -> None:

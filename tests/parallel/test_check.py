@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import pytest
 from worldloom.model.mixture import MixtureConfig
+from worldloom.model.precision import Precision
 from worldloom.model.preset import Preset, SamplingConfig, load_preset
 from worldloom.parallel.check import main
 
 from .jobs import check_preset
 from .processes import Processes
 
-
-def small_preset(**changes: object) -> Preset:
-    """The tiny model on 4×7 tokens a frame: memory, actions, float32."""
-    preset = load_preset("tiny")
-    video = dataclasses.replace(preset.video, height=128, width=224)
-    return dataclasses.replace(preset, video=video, dtype="float32", **changes)
-
-
-MIXTURE = MixtureConfig(boundary=0.9)
-GUIDED = SamplingConfig(steps=2, guidance=3.0, negative_prompt="blurry")
+TINY = load_preset("tiny")
+SMALL = replace(TINY, video=replace(TINY.video, height=128, width=224), dtype="float32")
+"""The tiny model on 4×7 tokens a frame: memory, actions, float32."""
+MIXTURE = replace(SMALL, mixture=MixtureConfig(boundary=0.9))
+GUIDED = replace(SMALL, sampling=SamplingConfig(steps=2, guidance=3.0, negative_prompt="blurry"))
 
 
 @pytest.mark.parametrize(
     ("size", "preset", "head_chunks"),
     [
-        (2, small_preset(), 1),
-        (3, small_preset(mixture=MIXTURE), 2),
-        (4, small_preset(), 2),
-        (2, small_preset(sampling=GUIDED), 1),
+        (2, SMALL, 1),
+        (3, MIXTURE, 2),
+        (4, SMALL.with_precision(Precision.FP8), 2),
+        (2, GUIDED, 1),
     ],
-    ids=["2 ranks", "3 ranks, mixture", "4 ranks, more than heads", "guidance"],
+    ids=["2 ranks", "3 ranks, mixture", "4 ranks, more than heads, 8 bits", "guidance"],
 )
 def test_ranks_make_the_latents_of_one(processes: Processes, size: int, preset: Preset, head_chunks: int) -> None:
     everyone = processes.run(size, check_preset, preset, head_chunks)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worldloom.errors import DoesNotFit
 from worldloom.model.precision import Precision
-from worldloom.model.preset import load_preset
+from worldloom.model.preset import Preset, load_preset
 from worldloom.parallel.planner import Placement, Plan, Resources, plan
 from worldloom.parallel.times import GroupTimes, MeasuredTimes, estimate, expert_steps
 
@@ -37,15 +37,17 @@ times = st.none() | st.builds(
 )
 
 
-def planned(*args: object, **options: object) -> Plan | None:
+def planned(preset: Preset, resources: Resources, times: MeasuredTimes | None) -> Plan | None:
     try:
-        return plan(*args, **options)  # type: ignore[arg-type]
+        return plan(preset, resources, times)
     except DoesNotFit:
         return None
 
 
 @given(preset=presets, resources=resources, times=times)
-def test_a_plan_stays_within_the_gpus_and_their_memory(preset, resources, times) -> None:  # type: ignore[no-untyped-def]
+def test_a_plan_stays_within_the_gpus_and_their_memory(
+    preset: Preset, resources: Resources, times: MeasuredTimes | None
+) -> None:
     found = planned(preset, resources, times)
     if found is not None:
         assert found.groups >= 1
@@ -57,7 +59,7 @@ def test_a_plan_stays_within_the_gpus_and_their_memory(preset, resources, times)
 
 
 @given(preset=presets, resources=resources, times=times)
-def test_every_expert_has_a_place(preset, resources, times) -> None:  # type: ignore[no-untyped-def]
+def test_every_expert_has_a_place(preset: Preset, resources: Resources, times: MeasuredTimes | None) -> None:
     found = planned(preset, resources, times)
     if found is not None and preset.mixture is not None:
         placed = [name for stage in found.layout.stages for name in stage.experts]
@@ -65,7 +67,9 @@ def test_every_expert_has_a_place(preset, resources, times) -> None:  # type: ig
 
 
 @given(preset=presets, resources=resources, times=times)
-def test_more_gpus_never_make_sessions_slower(preset, resources, times) -> None:  # type: ignore[no-untyped-def]
+def test_more_gpus_never_make_sessions_slower(
+    preset: Preset, resources: Resources, times: MeasuredTimes | None
+) -> None:
     found = planned(preset, resources, times)
     more = planned(preset, replace(resources, gpus=resources.gpus + 1), times)
     if found is not None:
@@ -76,7 +80,7 @@ def test_more_gpus_never_make_sessions_slower(preset, resources, times) -> None:
 
 
 @given(preset=presets, resources=resources, times=times)
-def test_more_memory_never_refuses(preset, resources, times) -> None:  # type: ignore[no-untyped-def]
+def test_more_memory_never_refuses(preset: Preset, resources: Resources, times: MeasuredTimes | None) -> None:
     if planned(preset, resources, times) is not None:
         assert planned(preset, replace(resources, gpu_bytes=2 * resources.gpu_bytes), times) is not None
 
