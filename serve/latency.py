@@ -1,4 +1,4 @@
-"""How long inputs and new sessions wait for their first frame, as the gateway sees it. Times are seconds of one clock."""
+"""How long inputs wait for their first frame, as the gateway sees it. Times are seconds of one clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_WAITING = 1024
 
 
 class ActionLatency:
-    """From an event's arrival to the report that its first frame has been shown: half a round trip each way included."""
+    """From an event's arrival to the report that its first frame has been shown: with a network way back."""
 
     def __init__(self, observe: Observe) -> None:
         self._observe = observe
