@@ -1,6 +1,6 @@
 """How long do a forward and its preparation take in each precision, on one GPU, and where does the time go?
 
-    PYTHONPATH=typings python ops/bench/transformer.py --json RESULT.json [--preset mg3-5b] [--profile DIRECTORY]
+    PYTHONPATH=typings python ops/bench/transformer.py --json RESULT.json [--preset mg3-5b]
 
 Random weights, drawn on the GPU; a later clip with memory, all of whose inputs are random. Says how far each precision
 is from the exact blocks, relatively, and whether it gives the same bits twice.
@@ -109,24 +109,24 @@ def measure(model: WorldTransformer, clip: Clip, exact: Tensor | None) -> tuple[
     return figures, velocity
 
 
-def table(model: WorldTransformer, clip: Clip, directory: Path | None, name: str) -> None:
-    """Prints the kernels that take the longest in one preparation and one forward."""
-    with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as profiler:
+def kernels(model: WorldTransformer, clip: Clip) -> list[dict[str, object]]:
+    """The kernels that take the longest in one preparation and one forward."""
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         clip.velocity(model, clip.prepare(model))
         torch.cuda.synchronize()
-    text = profiler.key_averages().table(sort_by="self_cuda_time_total", row_limit=26, max_name_column_width=70)
-    kept = [line[:72] + line[-90:] for line in text.splitlines()]
-    print("\n".join(kept), flush=True)
-    if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / f"{name}.txt").write_text(text)
+    events = sorted(profiler.key_averages(), key=lambda event: -event.self_device_time_total)[:24]
+    rows: list[dict[str, object]] = [
+        {"kernel": event.key[:90], "ms": event.self_device_time_total / 1e3, "calls": event.count} for event in events
+    ]
+    for row in rows:
+        print(f"{row['ms']:9.3f} ms {row['calls']:6}×  {row['kernel']}", flush=True)
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True, help="where to write the figures")
     parser.add_argument("--preset", default="mg3-5b")
-    parser.add_argument("--profile", type=Path, help="where to write tables of kernels")
     parser.add_argument("--precisions", nargs="+", type=Precision, default=tuple(Precision))
     arguments = parser.parse_args()
     preset = load_preset(arguments.preset)
@@ -147,8 +147,7 @@ def main() -> None:
             fuse(fused, precision)
             results[precision], _ = measure(fused, clip, exact)
             print(precision, results[precision], flush=True)
-            if precision in (Precision.FP8, Precision.FP8_ATTENTION):
-                table(fused, clip, arguments.profile, precision)
+            results[precision]["kernels"] = kernels(fused, clip)
             del fused
         except Exception as error:  # what fails is a finding, and the rest is still worth its time
             traceback.print_exc()
