@@ -34,8 +34,8 @@ class Processes:
             self._processes.append(process)
 
     def run(self, size: int, job: Job, *args: Any) -> list[Any]:
-        """What `job(ranks, *args)` returns on each of `size` ranks; an error of theirs is raised, and is the end of all:
-        the others may wait for that rank."""
+        """What `job(ranks, *args)` returns on each of `size` ranks; an error of theirs is raised, and ends all
+        processes: the others may wait for that rank."""
         assert self._processes, "a job has failed before"
         for pipe in self._pipes[:size]:
             pipe.send((size, job, args))
