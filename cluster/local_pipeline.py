@@ -63,7 +63,8 @@ class DecodedChunk:
     last_frame_s: float
     """When its last piece was."""
     stages: dict[str, float]
-    """Seconds of plan, retrieve, prepare, step0, step1, …, commit, decode, copy."""
+    """Seconds of plan, retrieve, launch, prepare, step0, step1, …, commit, decode, copy. In 'launch' the host tells a
+    GPU all that it has to do; a CPU does it then."""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -112,7 +113,7 @@ class LocalPipeline:
         """Play a world in which nothing happens, so that later ones do not wait for kernels and memory."""
         video, session = self.preset.video, "warm-up"
         self.start(session, np.full((video.height, video.width, 3), 128, np.uint8))
-        for _ in self.play(_still_actions(session, chunk) for chunk in range(WARM_UP_CHUNKS)):
+        for _ in self.play(still_actions(session, chunk) for chunk in range(WARM_UP_CHUNKS)):
             pass
         self.end(session)
 
@@ -165,8 +166,10 @@ class LocalPipeline:
         stages: dict[str, float] = {}
         planned_s = time.perf_counter()
         clip = self._plan(actions, stages)
+        began = time.perf_counter()
         launched = self._engine.launch(ChunkJob(session=actions.session, epoch=EPOCH, clip=clip))
         pieces = self._decode(actions.session, clip.chunk, launched)
+        stages["launch"] = time.perf_counter() - began
         return _Flight(
             session=actions.session,
             clip=clip,
@@ -228,7 +231,8 @@ class LocalPipeline:
         flight.stages |= {**result.timings, "commit": time.perf_counter() - began}
 
 
-def _still_actions(session: str, chunk: int) -> ChunkActions:
+def still_actions(session: str, chunk: int) -> ChunkActions:
+    """Nothing held and nothing moved."""
     rows = FIRST_CLIP_FRAMES if chunk == 0 else NEW_FRAMES
     return ChunkActions(
         session=session, keyboard=np.zeros((rows, 6), np.float32), mouse=np.zeros((rows, 2), np.float32)
