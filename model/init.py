@@ -19,6 +19,7 @@ _GAINS = {
     "proj_keyboard": 0.25,
 }
 """Standard deviation of a layer's weights, relative to 1/√fan-in."""
+NOISE_RUN = 1 << 20
 
 
 @torch.no_grad()
@@ -31,6 +32,20 @@ def init_weights(model: nn.Module, seed: int, *, fast: bool = False, prefix: str
     for name, parameter in model.named_parameters(prefix.removesuffix(".")):
         device = parameter.device if fast else torch.device("cpu")
         parameter.copy_(_draw(name, parameter.shape, torch.Generator(device).manual_seed(_key(seed, name))))
+
+
+@torch.no_grad()
+def fill_with_repeated_noise(module: nn.Module, seed: int) -> None:
+    """Seeded weights at the speed of memory, in place: norms of 1, and elsewhere one run of noise again and again, of
+    the size that keeps a layer's output as large as its input. For networks that only have to take their time."""
+    noise = torch.randn(NOISE_RUN, generator=torch.Generator().manual_seed(seed))
+    for parameter in module.parameters():
+        if parameter.dim() == 1:
+            parameter.fill_(1.0)
+        else:
+            run = (noise / math.sqrt(parameter.shape[-1])).to(parameter)
+            for part in parameter.view(-1).split(NOISE_RUN):
+                part.copy_(run[: len(part)])
 
 
 def _draw(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:

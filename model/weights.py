@@ -13,7 +13,7 @@ from torch import nn
 from .assembly import assembly_for
 from .attention_e4m3 import require_e4m3_attention
 from .checkpoint import Assemble, load_text, load_transformer, load_vae_decoder, load_vae_encoder
-from .init import init_weights
+from .init import fill_with_repeated_noise, init_weights
 from .locations import weights_directory
 from .mixture import LOW_NOISE, ExpertMixture
 from .precision import Precision, require_precision
@@ -27,7 +27,8 @@ from .transformer_config import TransformerConfig
 from .vae import Decoder, Encoder
 
 FAST_INIT_PARAMETERS = 200_000_000
-"""Random weights of larger transformers are drawn on the GPU they run on, not on the CPU."""
+"""Random weights of larger transformers are drawn on the GPU they run on, not on the CPU; those of larger text encoders
+are one run of noise, repeated."""
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -92,7 +93,7 @@ def load_text_encoder(preset: Preset, device: torch.device | str) -> TextEncoder
     """The text encoder with its tokenizer, which has one token a byte where there are no weights."""
     directory = weights_directory(preset)
     if directory is None:
-        network = _random(lambda: UMT5Encoder(preset.text), preset, device)
+        network = _random_text(preset, torch.device(device))
         return TextEncoder(network, Tokenizer(byte_pipeline(), preset.text.text_len))
     network = load_text(directory / preset.weights.text_file, preset.text, device=device, dtype=torch_dtype(preset))
     tokenizer = Tokenizer.from_directory(directory / preset.weights.tokenizer_dir, preset.text.text_len)
@@ -138,6 +139,16 @@ def _random_transformer(
 
     assemble(model, materialise)
     return model
+
+
+def _random_text(preset: Preset, device: torch.device) -> UMT5Encoder:
+    with torch.device("meta"):
+        network = UMT5Encoder(preset.text).to(torch_dtype(preset)).eval()
+    if sum(parameter.numel() for parameter in network.parameters()) <= FAST_INIT_PARAMETERS:
+        return _random(lambda: UMT5Encoder(preset.text), preset, device)
+    network.to_empty(device=device)
+    fill_with_repeated_noise(network, preset.weights.seed)
+    return network
 
 
 def _random(build: Callable[[], ModuleT], preset: Preset, device: torch.device | str) -> ModuleT:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from worldloom.model.init import init_weights
+from torch import nn
+from worldloom.model.init import NOISE_RUN, fill_with_repeated_noise, init_weights
 from worldloom.model.transformer import WorldTransformer
 
 from .test_transformer import CONFIG, random_clip
@@ -45,3 +46,12 @@ def test_the_residual_stream_keeps_its_size_through_many_blocks() -> None:
     assert torch.isfinite(velocity).all()
     assert 0.05 < velocity.std() < 5
     assert max(sizes) < 10 * min(sizes)
+
+
+def test_repeated_noise_keeps_sizes_through_a_layer() -> None:
+    layers = nn.Sequential(nn.Linear(1200, 1000, bias=False), nn.LayerNorm(1000, bias=False))
+    fill_with_repeated_noise(layers, 0)
+    weight, norm = (parameter.detach() for parameter in layers.parameters())
+    assert weight.numel() > NOISE_RUN and torch.equal(norm, torch.ones(1000))
+    x = torch.randn(64, 1200, generator=torch.Generator().manual_seed(1))
+    assert 0.95 < float((x @ weight.T).std()) < 1.05
