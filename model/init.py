@@ -44,7 +44,7 @@ def fill_with_repeated_noise(module: nn.Module, seed: int) -> None:
             parameter.fill_(1.0)
         else:
             run = (noise / math.sqrt(parameter.shape[-1])).to(parameter)
-            for part in parameter.view(-1).split(NOISE_RUN):
+            for part in torch.split(parameter.view(-1), NOISE_RUN):
                 part.copy_(run[: len(part)])
 
 
