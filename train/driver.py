@@ -23,7 +23,7 @@ from .stage import Workplace
 from .vae import train_vae
 
 Figures = dict[str, Any]
-STAGES = ("speed", "vae", "prune", "base", "distill", "mixture", "export")
+STAGES = ("speed", "vae", "decoder", "prune", "base", "distill", "mixture", "export")
 FOREVER_S = 1e9
 
 
@@ -32,6 +32,7 @@ def run_stage(stage: str, recipe: Recipe, place: Workplace, seconds: float | Non
     clock = StageClock(seconds)
     runs: dict[str, Callable[[], Figures]] = {
         "vae": lambda: train_vae(recipe.vae, place, clock),
+        "decoder": lambda: train_vae(recipe.vae, place, clock, encoder_fixed=True),
         "prune": lambda: train_prune(recipe.prune, place, clock),
         "base": lambda: train_base(recipe.base, place, clock),
         "distill": lambda: train_distill(recipe.distill, place, clock),
@@ -73,6 +74,7 @@ def quick(recipe: Recipe) -> Recipe:
 def folders_of(stages: Sequence[str], recipe: Recipe) -> list[str]:
     """Folders that hold the weights of these stages."""
     many = {
+        "decoder": ["vae"],
         "prune": [folder_name(rate) for rate in recipe.prune.rates],
         "mixture": list(recipe.mixture.experts),
         "speed": [],

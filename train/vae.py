@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..model.vae import Encoder
 from .autoencoder import WHOLE, Autoencoder
-from .checkpoints import load_weights
+from .checkpoints import STATE, load_weights
 from .compiling import quicken_vae, untuned
 from .evaluation.metrics import psnr
 from .frames import CropConfig, FramePool, draw_pixels, to_signed
@@ -50,14 +50,26 @@ class VAERecipe:
     """Seconds that the last checkpoint and the measurements take."""
 
 
-def train_vae(recipe: VAERecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
-    """Trains, saves `vae/weights*`, curves and a strip; returns and writes the figures."""
+def train_vae(recipe: VAERecipe, place: Workplace, clock: StageClock, *, encoder_fixed: bool = False) -> dict[str, Any]:
+    """Trains, saves `vae/weights*`, curves and a strip; returns and writes the figures.
+
+    With `encoder_fixed` only the decoder of weights that are there learns: latents and their statistics stay, and so
+    do the models that were trained on them. Raises CheckpointError where there are no such weights.
+    """
     folder = place.folder(STAGE)
-    # Latents of another encoder are of no use after this.
-    place.shelf.latents = None
+    fixed_stats = load_weights(folder)[1] if encoder_fixed else None
+    if encoder_fixed:
+        # An optimizer's state is that of the whole network or of none.
+        (folder / STATE).unlink(missing_ok=True)
+        place = replace(place, keep_state=False)
+    else:
+        # Latents of another encoder are of no use after this.
+        place.shelf.latents = None
     pool = FramePool(footage(recipe.render, place, clock).frames)
     rendered_s = clock.elapsed_s
-    learner = Learner(Autoencoder(place.preset.vae).to(place.device), recipe.optimizer, recipe.ema, place)
+    autoencoder = Autoencoder(place.preset.vae).to(place.device)
+    autoencoder.coder.requires_grad_(not encoder_fixed)
+    learner = Learner(autoencoder, recipe.optimizer, recipe.ema, place)
     first_step = learner.resume(folder)
     network: Any = learner.trainee.running
     average: Any = learner.ema.network
@@ -79,8 +91,11 @@ def train_vae(recipe: VAERecipe, place: Workplace, clock: StageClock) -> dict[st
     def save(number: int) -> None:
         if not place.ranks.is_first:
             return
-        mean, std = latent_stats(average, pool, recipe.stats_clips)
-        learner.save(folder, number, {"latents_mean": mean, "latents_std": std})
+        stats = fixed_stats
+        if stats is None:
+            mean, std = latent_stats(average, pool, recipe.stats_clips)
+            stats = {"latents_mean": mean, "latents_std": std}
+        learner.save(folder, number, stats)
 
     run(progress, step, save)
     figures: dict[str, Any] = {

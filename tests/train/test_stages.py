@@ -114,3 +114,23 @@ def test_an_unknown_or_misspelt_recipe_is_refused(tmp_path: Path) -> None:
     wrong.write_text((RECIPES_DIR / "smoke.toml").read_text().replace("stats_clips", "stat_clips"))
     with pytest.raises(ConfigError, match="stat_clips"):
         load_recipe(str(wrong))
+
+
+def test_decoder_learns_on_while_latents_stay(out: Path, tmp_path: Path) -> None:
+    for name in ("weights-0.safetensors", "state.pt"):
+        (tmp_path / "vae").mkdir(exist_ok=True)
+        (tmp_path / "vae" / name).write_bytes((out / "vae" / name).read_bytes())
+    before, meta = load_weights(tmp_path / "vae")
+    arguments = ["decoder", "--recipe", "smoke", "--out", str(tmp_path), "--device", "cpu"]
+    result = CliRunner().invoke(train, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    after, meta_after = load_weights(tmp_path / "vae")
+    assert meta_after == meta
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"decoder"}
+
+
+def test_decoder_without_an_autoencoder_is_refused(tmp_path: Path) -> None:
+    arguments = ["decoder", "--recipe", "smoke", "--out", str(tmp_path), "--device", "cpu"]
+    result = CliRunner().invoke(train, arguments)
+    assert result.exit_code == 1 and "no weights" in result.output

@@ -37,7 +37,7 @@ def options(command: Command) -> Command:
 
 @click.group()
 def train() -> None:
-    """Train a world: vae, prune, base, distill, mixture, export."""
+    """Train a world: vae, decoder, prune, base, distill, mixture, export."""
 
 
 @train.command(name="run")
@@ -56,6 +56,7 @@ def _add(stage: str, help_text: str) -> None:
 
 
 _add("vae", "Train the video autoencoder on freshly rendered frames.")
+_add("decoder", "Train the autoencoder's decoder on, with latents as they are.")
 _add("prune", "Train smaller decoders from the full one.")
 _add("base", "Train transformer and text encoder by flow matching.")
 _add("distill", "Distil the base model to a few steps.")
