@@ -15,9 +15,12 @@ from .messages import (
     InputBatch,
     Progress,
     SavedWorld,
+    SessionCopy,
     SessionInfo,
     SessionRecord,
     SessionSpec,
+    SnapshotPlace,
+    WorldPlace,
 )
 from .peer import Peer
 
@@ -28,8 +31,32 @@ class StoreClient:
     def __init__(self, config: ClusterConfig) -> None:
         self._peer = Peer(STORE, namespace=config.name, patience_s=config.patience_s)
 
-    async def create(self, spec: SessionSpec) -> None:
-        await self._peer.call("create", spec)
+    async def create(self, start: SessionSpec | SessionCopy) -> SessionRecord:
+        record: SessionRecord = await self._peer.call("create", start)
+        return record
+
+    async def place(self, session: str) -> WorldPlace:
+        place: WorldPlace = await self._peer.call("place", session)
+        return place
+
+    async def take_snapshot(
+        self, session: str, snapshot: str, created_at: float, branch: int | None, chunk: int | None
+    ) -> SnapshotPlace:
+        place: SnapshotPlace = await self._peer.call("take_snapshot", session, snapshot, created_at, branch, chunk)
+        return place
+
+    async def drop_snapshot(self, snapshot: str) -> None:
+        await self._peer.call("drop_snapshot", snapshot)
+
+    async def drop_old_snapshots(self, now: float) -> None:
+        await self._peer.call("drop_old_snapshots", now)
+
+    async def export_world(self, session: str) -> bytes:
+        blob: bytes = await self._peer.call("export_world", session)
+        return blob
+
+    async def import_world(self, snapshot: str, blob: bytes, created_at: float) -> None:
+        await self._peer.call("import_world", snapshot, blob, created_at)
 
     async def take_over(self, session: str) -> int:
         epoch: int = await self._peer.call("take_over", session)
@@ -76,9 +103,12 @@ class DirectoryClient:
     def __init__(self, config: ClusterConfig) -> None:
         self._peer = Peer(DIRECTORY, namespace=config.name, patience_s=config.patience_s)
 
-    async def create(self, spec: SessionSpec) -> SessionInfo:
-        info: SessionInfo = await self._peer.call("create", spec)
+    async def create(self, start: SessionSpec | SessionCopy) -> SessionInfo:
+        info: SessionInfo = await self._peer.call("create", start)
         return info
+
+    async def authorize(self, session: str, token: str) -> None:
+        await self._peer.call("authorize", session, token)
 
     async def describe(self, session: str) -> SessionInfo:
         info: SessionInfo = await self._peer.call("describe", session)

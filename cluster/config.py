@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..model.preset import Preset
+from .limits import SessionLimits
 
 STORE = "store"
 DIRECTORY = "directory"
@@ -33,6 +34,18 @@ class ClusterConfig:
     """How often a group shows that it is alive."""
     idle_s: float = 600.0
     """A world that nobody plays for so long is deleted."""
+    play_s: float = 4 * 3600.0
+    """A session may make at most so many seconds of video."""
+    grace_s: float = 30.0
+    """After a lost connection the player's place is kept so long."""
+    viewers: int = 16
+    """So many may watch a session besides its player."""
+    snapshot_keep_s: float = 24 * 3600.0
+    """A snapshot is kept for so long."""
+    snapshots_per_session: int = 64
+    """A session may have so many snapshots at a time."""
+    import_bytes: int = 1 << 30
+    """The largest file that a world is imported from."""
     patience_s: float = 10.0
     """How long a call waits for an actor that restarts."""
     health_check_s: float = 2.0
@@ -55,6 +68,11 @@ class ClusterConfig:
     def decoders_app(self) -> str:
         """Serve application of the decoders."""
         return f"{self.name}-decoders"
+
+    @property
+    def limits(self) -> SessionLimits:
+        """The most that a session is granted."""
+        return SessionLimits(play_s=self.play_s, idle_s=self.idle_s, grace_s=self.grace_s, viewers=self.viewers)
 
     @property
     def uses_gpus(self) -> bool:

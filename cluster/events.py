@@ -10,6 +10,7 @@ Keys = tuple[bool, bool, bool, bool]
 """Forward, back, left, right."""
 Pose = tuple[float, float, float, float, float]
 """x, y, z in units, pitch and yaw in degrees; see `model.poses`."""
+ORIGIN: Pose = (0.0, 0.0, 0.0, 0.0, 0.0)
 NO_KEYS: Keys = (False, False, False, False)
 
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from ..errors import WorldloomError
 from ..memory.records import ChunkRecord
 from ..model.clip import WorldState
-from .events import ControlState, Event, Keys, Pose
+from .events import ORIGIN, ControlState, Event, Keys, Pose
+from .limits import SERVICE_LIMITS, SessionLimits
 
 
 class Phase(Enum):
@@ -40,6 +41,10 @@ class SessionSpec:
     """SHA-256 of the player's token, in hex: the token itself is kept nowhere."""
     created_at: float
     """Seconds since the Unix epoch."""
+    origin: Pose = ORIGIN
+    """Where the first frame is seen from, in the game's own coordinates."""
+    limits: SessionLimits = SERVICE_LIMITS
+    """In force."""
 
     def record(self, *, epoch: int = 0) -> SessionRecord:
         """The spec without its image."""
@@ -52,7 +57,52 @@ class SessionSpec:
             token_hash=self.token_hash,
             created_at=self.created_at,
             epoch=epoch,
+            limits=self.limits,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionCopy:
+    """A session that goes on from a world that the store has: another session's, or a snapshot."""
+
+    session: str
+    source: str
+    branch: int | None = None
+    """None: the one that grows."""
+    chunk: int | None = None
+    """Chunks to keep; None: all."""
+    takes_all: bool = False
+    """Take the source over, with all its branches, instead of sharing one."""
+    prompt: str | None = None
+    """What the world is from here on; None: as before."""
+    token_hash: str
+    created_at: float
+    limits: SessionLimits = SERVICE_LIMITS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SnapshotPlace:
+    """A place that worlds can start from."""
+
+    snapshot: str
+    branch: int
+    chunk: int
+    """Chunks before it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldPlace:
+    """How far a world is."""
+
+    prompt: str
+    """In force."""
+    branch: int
+    """The one that grows."""
+    chunk: int
+    """Chunks in it."""
+    next_frame_id: int
+    last_event_id: int
+    """The newest event that the store knows of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +118,8 @@ class SessionRecord:
     created_at: float
     epoch: int
     """Owners so far."""
+    limits: SessionLimits = SERVICE_LIMITS
+    """In force."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +140,14 @@ class SessionInfo:
     created_at: float
     last_event_id: int = 0
     """The newest event that a committed chunk has taken."""
+    limits: SessionLimits = SERVICE_LIMITS
+    """In force."""
+    viewers: int = 0
+    branch: int = 0
+    """The one that grows."""
+    chunk: int = 0
+    """Chunks in it."""
+    next_frame_id: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
