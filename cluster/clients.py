@@ -10,7 +10,6 @@ from .messages import (
     BranchNote,
     ClusterHealth,
     CommittedChunk,
-    FramePacket,
     GroupBeat,
     InputBatch,
     Progress,
@@ -23,6 +22,7 @@ from .messages import (
     WorldPlace,
 )
 from .peer import Peer
+from .video import RungWish, VideoPiece
 
 
 class StoreClient:
@@ -150,8 +150,12 @@ class GatewayClient:
         batch: InputBatch = await self._peer.call("collect", session, epoch, after_event, next_frame_id)
         return batch
 
-    async def push(self, session: str, packets: tuple[FramePacket, ...]) -> None:
-        await self._peer.call("push", session, packets)
+    async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]:
+        wishes: tuple[RungWish, ...] = await self._peer.call("wanted_video", session, epoch)
+        return wishes
+
+    async def push(self, session: str, pieces: tuple[VideoPiece, ...]) -> None:
+        await self._peer.call("push", session, pieces)
 
     async def report(self, session: str, progress: Progress) -> None:
         await self._peer.call("report", session, progress)

@@ -27,7 +27,6 @@ class ClusterConfig:
     """What the memory store may hold: a minute of world at 720p takes 0.2 GB."""
     piece_latents: int = 2
     """Latents that a decoder turns into frames at a time: fewer let a chunk's first frames leave earlier."""
-    jpeg_quality: int = 85
     lease_s: float = 4.0
     """How long a silent group keeps its sessions."""
     beat_s: float = 0.5

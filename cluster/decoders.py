@@ -18,10 +18,10 @@ from ..model.clip import Array
 from .clients import DirectoryClient, GatewayClient, StoreClient
 from .config import ClusterConfig
 from .engines import make_decoder
-from .frames import encode_frames, packets_of
 from .messages import CommittedChunk
 from .pieces import Piece, pieces_from, warm_up_pieces
 from .threads import use_all_cores
+from .video_sender import VideoSender
 
 
 class DecoderReplica:
@@ -60,6 +60,7 @@ class DecoderReplica:
 
     async def _follow(self, session: str, epoch: int, first_frame_id: int) -> None:
         size = self._config.piece_latents
+        rate = self._config.preset.video.frame_rate
         cursor = await self._gateway.next_frame_id(session)
         first = first_frame_id if cursor is None else cursor
         branch, chunk, frame = await self._store.place_of_frame(session, first)
@@ -69,24 +70,20 @@ class DecoderReplica:
         state: Any = None
         for seen in warm_up_pieces(piece, reach=self._decoder.reach_latents, size=size):
             _, state = await self._decode(await chunks.get(seen.chunk), seen, state)
-        while True:
-            state = await self._show(session, await chunks.get(piece.chunk), piece, state)
-            piece = next(pieces)
+        async with VideoSender(session, epoch, watchers=self._gateway, frame_rate=rate) as sender:
+            while True:
+                committed = await chunks.get(piece.chunk)
+                started = time.perf_counter()
+                frames, state = await self._decode(committed, piece, state)
+                # Nobody gets a frame twice, even where its piece is decoded again.
+                seen_frames = max(0, frame - piece.first_frame)
+                decode_s = time.perf_counter() - started
+                await sender.send(committed, piece.first_frame + seen_frames, frames[seen_frames:], decode_s)
+                piece, frame = next(pieces), 0
 
     async def following(self) -> tuple[int, tuple[str, ...]]:
         """Process id, and the sessions that this replica follows."""
         return os.getpid(), tuple(self._following)
-
-    async def _show(self, session: str, committed: CommittedChunk, piece: Piece, state: Any) -> Any:
-        """Decode, encode and push one piece. Returns the decoder's next state."""
-        started = time.perf_counter()
-        frames, state = await self._decode(committed, piece, state)
-        decoded = time.perf_counter()
-        images = await asyncio.to_thread(encode_frames, frames, self._config.jpeg_quality)
-        encode_s = time.perf_counter() - decoded
-        packets = packets_of(committed, piece, images, decode_s=decoded - started, encode_s=encode_s)
-        await self._gateway.push(session, packets)
-        return state
 
     async def _decode(self, committed: CommittedChunk, piece: Piece, state: Any) -> tuple[npt.NDArray[np.uint8], Any]:
         latents: Array = committed.record.latents[:, piece.start : piece.stop]

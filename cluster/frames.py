@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
 from .chunk_extra import unpack_extra
+from .encoders import EncodedFrame
 from .history import pose_of
-from .messages import ChunkNote, CommittedChunk, FramePacket
-from .pieces import Piece
-
-
-def encode_frames(frames: npt.NDArray[np.uint8], quality: int) -> list[bytes]:
-    """JPEG files of RGB frames (n, H, W, 3)."""
-    files = []
-    for frame in frames:
-        file = io.BytesIO()
-        Image.fromarray(frame).save(file, "JPEG", quality=quality)
-        files.append(file.getvalue())
-    return files
+from .messages import ChunkNote, Codec, CommittedChunk, FramePacket
 
 
 def packets_of(
-    chunk: CommittedChunk, piece: Piece, images: list[bytes], *, decode_s: float, encode_s: float
+    chunk: CommittedChunk,
+    first_frame: int,
+    codec: Codec,
+    encoded: list[EncodedFrame],
+    *,
+    decode_s: float,
+    encode_s: float,
 ) -> tuple[FramePacket, ...]:
-    """The piece's frames. The first one carries the stage times, and a chunk's first one the events that it took."""
+    """The chunk's frames from number `first_frame` on. The first one carries the stage times, and a chunk's first one
+    the events that it took."""
     record, extra = chunk.record, unpack_extra(chunk.record.extra)
     stages = replace(extra.stages, commit_s=chunk.commit_s, decode_s=decode_s, encode_s=encode_s)
     note = ChunkNote(
@@ -40,7 +32,7 @@ def packets_of(
         remembered=extra.remembered,
     )
     packets = []
-    for number, data in enumerate(images, piece.first_frame):
+    for number, image in enumerate(encoded, first_frame):
         forward, back, left, right = (bool(key) for key in record.keyboard[number, :4])
         packets.append(
             FramePacket(
@@ -48,13 +40,15 @@ def packets_of(
                 branch=record.branch,
                 chunk=record.chunk,
                 frame=number,
-                data=data,
+                data=image.data,
+                codec=codec,
+                key_frame=image.key_frame,
                 client_time_us=int(extra.client_times_us[number]),
                 keys=(forward, back, left, right),
                 camera_pitch=float(record.mouse[number, 0]),
                 camera_yaw=float(record.mouse[number, 1]),
                 pose=pose_of(record.poses[number]),
-                stages=stages if number == piece.first_frame else None,
+                stages=stages if number == first_frame else None,
                 note=note if number == 0 else None,
             )
         )

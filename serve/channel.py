@@ -102,10 +102,18 @@ class Channel:
             )
             self._changed.set()
 
+    def admit(self, epoch: int) -> None:
+        """Raises StaleEpoch to an owner of the session that has been replaced, SessionEnded when there is none."""
+        if self._is_closed:
+            raise SessionEnded(f"session {self.session} has ended")
+        if epoch < self._epoch:
+            raise StaleEpoch(f"epoch {epoch} of session {self.session} has been replaced by {self._epoch}")
+        self._epoch = epoch
+
     async def collect(self, epoch: int, *, after_event: int, next_frame_id: int) -> InputBatch:
         """Wait until the chunk that starts at `next_frame_id` has to be planned, then hand out the events after
         `after_event`. Raises StaleEpoch to an owner that has been replaced, SessionEnded when there is no session."""
-        self._admit(epoch)
+        self.admit(epoch)
         give_up = self._clock() + POLL_S
         while (wait_s := self._due_in_s(next_frame_id, after_event)) > 0:
             left_s = give_up - self._clock()
@@ -115,7 +123,7 @@ class Channel:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(wait_s, left_s)):
                     await self._changed.wait()
-            self._admit(epoch)
+            self.admit(epoch)
         self._playout.planned(next_frame_id, self._clock())
         return InputBatch(is_due=True, events=self._events_after(after_event))
 
@@ -155,13 +163,6 @@ class Channel:
         return PlayOut(
             frame_rate=self._frame_rate, max_lead_s=FIRST_CLIP_FRAMES / self._frame_rate, shown_frames=shown_frames
         )
-
-    def _admit(self, epoch: int) -> None:
-        if self._is_closed:
-            raise SessionEnded(f"session {self.session} has ended")
-        if epoch < self._epoch:
-            raise StaleEpoch(f"epoch {epoch} of session {self.session} has been replaced by {self._epoch}")
-        self._epoch = epoch
 
     def _due_in_s(self, next_frame_id: int, after_event: int) -> float:
         events = self._events_after(after_event)

@@ -14,19 +14,24 @@ from websockets.exceptions import ConnectionClosed
 
 from ..cluster.config import DIRECTORY, ClusterConfig
 from ..cluster.events import Pause, Play
-from ..cluster.messages import BranchNote, FramePacket, InputBatch, Phase, Progress, SessionInfo
+from ..cluster.messages import BranchNote, InputBatch, Phase, Progress, SessionInfo
 from ..cluster.peer import Peer
+from ..cluster.video import Rung, RungWish, VideoPiece
 from ..errors import MessageInvalid, Overloaded, PlayerTaken, SessionEnded, WorldloomError
 from . import wire
 from .channel import MAX_PENDING_EVENTS, Channel
 from .metrics import StreamMetrics
 from .protocol.generated import session_pb2 as pb
 from .rate_limit import RateLimit
+from .watching import Watching
 from .wire_events import event_of
+from .wire_frames import format_of, rungs_of
 
 log = logging.getLogger(__name__)
 
 MAX_ENDED = 256
+WATCH_S = 0.05
+"""A decoder that nobody watches asks again after this."""
 CLOSE_DONE = 1000
 CLOSE_REFUSED = 1008
 
@@ -82,10 +87,26 @@ class Gateway:
         """See `Channel.collect`."""
         return await self._channel(session).collect(epoch, after_event=after_event, next_frame_id=next_frame_id)
 
-    async def push(self, session: str, packets: tuple[FramePacket, ...]) -> None:
-        """See `Channel.push`. Frames that nobody has ever asked for are dropped."""
+    async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]:
+        """What to encode of the session's next piece. Where nobody watches, waits for a while, and returns nothing.
+        Raises StaleEpoch to an owner that has been replaced, SessionEnded when there is no session."""
+        self._channel(session).admit(epoch)
+        if session not in self._connections:
+            await asyncio.sleep(WATCH_S)
+        connection = self._connections.get(session)
+        return connection.watching.wishes() if connection and connection.watching else ()
+
+    async def push(self, session: str, pieces: tuple[VideoPiece, ...]) -> None:
+        """See `Channel.push`. Each client gets the rung that it watches; nobody, nothing."""
         channel = self._channels.get(session)
-        if channel is None:
+        connection = self._connections.get(session)
+        if channel is None or connection is None or connection.watching is None:
+            return
+        rung, packets = connection.watching.take(pieces)
+        if rung is not None:
+            video = format_of(rung, self._cluster.preset.video.frame_rate)
+            await connection.send(pb.ServerMessage(format=video))
+        if not packets:
             return
         if channel.created_at is not None and channel.next_frame_id is None and packets[0].frame_id == 0:
             self._metrics.create_to_frame(time.time() - channel.created_at)
@@ -158,22 +179,25 @@ class Gateway:
             if info.session in self._connections:
                 # A directory that has restarted knows of no players.
                 raise PlayerTaken("this session has a player", hint="Close the other page or client first.")
+            rungs = rungs_of(hello.video, self._cluster.preset.video)
+            connection.watching = Watching(rungs[0])
             self._connections[info.session] = connection
             channel.created_at = info.created_at
-            await connection.send(self._welcome(info, channel))
+            await connection.send(self._welcome(info, channel, rungs[0]))
             channel.connect(connection.send)
             await self._read(connection, channel)
         finally:
             self._leave(info.session, connection)
             await self._directory.call("detach_player", info.session, connection_id)
 
-    def _welcome(self, info: SessionInfo, channel: Channel) -> pb.ServerMessage:
+    def _welcome(self, info: SessionInfo, channel: Channel, rung: Rung) -> pb.ServerMessage:
         welcome = wire.welcome(
             info,
             self._cluster.preset,
             next_frame_id=channel.next_frame_id or 0,
             last_event_id=channel.last_event_id(),
         )
+        welcome.format.CopyFrom(format_of(rung, self._cluster.preset.video.frame_rate))
         welcome.heartbeat_s = self._config.heartbeat_s
         limits = welcome.limits
         limits.message_bytes, limits.messages_per_s = self._config.max_message_bytes, self._config.messages_per_s
@@ -243,6 +267,7 @@ class _Connection:
     def __init__(self, socket: ServerConnection) -> None:
         self.socket = socket
         self.hello: pb.Hello | None = None
+        self.watching: Watching | None = None
         self.speaks_json = False
         """Hello was JSON: so are the answers."""
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from ..cluster.events import Pose
+from ..cluster.h264 import codec_string
 from ..cluster.messages import BranchNote, ChunkNote, Codec, FramePacket, StageTimes
+from ..cluster.video import Rung
+from ..model.preset import VideoConfig
+from .ladder import choose_codec, ladder
 from .protocol.generated import session_pb2 as pb
 
 CODECS: dict[Codec, pb.Codec] = {
@@ -11,6 +15,28 @@ CODECS: dict[Codec, pb.Codec] = {
     Codec.H264: pb.CODEC_H264,
     Codec.RAW_RGB: pb.CODEC_RAW_RGB,
 }
+
+
+def rungs_of(request: pb.VideoRequest, video: VideoConfig) -> tuple[Rung, ...]:
+    """What a client that asks for this can be sent, best first. Raises MessageInvalid if it knows no codec of ours."""
+    names = {number: codec for codec, number in CODECS.items()}
+    return ladder(
+        video,
+        choose_codec([names.get(number) for number in request.codecs]),
+        max_width=request.max_width,
+        max_height=request.max_height,
+        max_kbit_per_s=request.max_kbit_per_s,
+    )
+
+
+def format_of(rung: Rung, frame_rate: float) -> pb.VideoFormat:
+    """How a rung's frames are encoded."""
+    return pb.VideoFormat(
+        codec=CODECS[rung.codec],
+        width=rung.width,
+        height=rung.height,
+        codec_string=codec_string(rung, frame_rate) if rung.codec is Codec.H264 else "",
+    )
 
 
 def frame_of(packet: FramePacket, frame_rate: float) -> pb.ServerMessage:
