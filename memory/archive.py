@@ -1,19 +1,28 @@
 """A world as one self-contained file: safetensors, with the rest of the world as JSON in its metadata.
 
-Metadata keys: `format`, `version`, `world` (JSON: header, branches, chunks) and `digest`, the SHA-256 of all that is
-read back. Tensors: `image`, and `<i>.latents`, `<i>.poses`, `<i>.keyboard`, `<i>.mouse` of the i-th chunk, where a
-chunk that branches share is stored once. Numbers that safetensors' NumPy side cannot read, such as bfloat16, are
-stored as unsigned integers of their width.
+    metadata   format    "worldloom.world"
+               version   "2"; a reader refuses others
+               world     JSON: header, first_branch, branches, prompts, chunks
+               digest    SHA-256, in hex, of `world`, then of each tensor in order of names: a line feed, name, space,
+                         dtype, space, shape as Python writes it, a line feed, and the numbers as bytes
+    tensors    image     (H, W, 3) uint8
+               <i>.latents, <i>.poses, <i>.keyboard, <i>.mouse of the i-th of `chunks`; see `records.ChunkRecord`
 
-Reading replays the history, so a file that no store could have written is refused as well as a damaged one.
+Chunks come branch by branch, and one that branches share is there once, in the branch that made it. `branches` are
+those after the first, in order: each grew from its `parent`'s first `at_chunk` chunks. Numbers that safetensors' NumPy
+side cannot read, such as bfloat16, are stored as unsigned integers of their width; `latents_dtype` names them.
+
+Files come from anywhere. Reading replays the history, so that a file that no store could have written is refused as
+well as a damaged one, and no file makes it work for longer than its size allows.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import struct
+from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -23,15 +32,33 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..errors import CommitConflict, InputError, SnapshotInvalid
-from .records import Array, ChunkRecord, WorldHeader
-from .world import World, committed, new_world, rewound
+from .archive_json import (
+    at_most,
+    branch_json,
+    bytes_of,
+    chunk_json,
+    count_of,
+    first_branch_json,
+    first_branch_of,
+    header_json,
+    header_of,
+    text_of,
+)
+from .records import Array, ChunkRecord
+from .world import MAX_BRANCHES, Branch, Opening, World, committed, new_world
 
 FORMAT = "worldloom.world"
-VERSION = "1"
+VERSION = "2"
+MAX_CHUNKS = 1 << 16
+MAX_METADATA_BYTES = 64 << 20
 
 _ARRAYS = ("latents", "poses", "keyboard", "mouse")
 _FOREIGN_DTYPES = {name: np.dtype(getattr(ml_dtypes, name)) for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")}
-_MALFORMED = (SafetensorError, struct.error, LookupError, TypeError, ValueError, CommitConflict, InputError)
+_LATENTS_DTYPES = {**_FOREIGN_DTYPES, **{name: np.dtype(name) for name in ("float16", "float32", "float64")}}
+_MALFORMED = (
+    SafetensorError, struct.error, LookupError, TypeError, ValueError, OverflowError, RecursionError,
+    CommitConflict, InputError,
+)  # fmt: skip
 
 
 def pack_world(world: World) -> bytes:
@@ -40,12 +67,15 @@ def pack_world(world: World) -> bytes:
     tensors: dict[str, npt.NDArray[Any]] = {"image": np.ascontiguousarray(world.header.image)}
     for number, record in enumerate(records):
         tensors |= {f"{number}.{name}": _storable(getattr(record, name)) for name in _ARRAYS}
+    first, *later = sorted(world.branches)
+    prompts = {prompt: number for number, prompt in enumerate(dict.fromkeys(record.prompt for record in records))}
     text = json.dumps(
         {
-            "header": _header_json(world.header),
-            "first_branch": min(world.branches),
-            "branches": [[branch.parent, branch.at_chunk] for _, branch in sorted(world.branches.items())[1:]],
-            "chunks": [_chunk_json(record) for record in records],
+            "header": header_json(world.header),
+            "first_branch": first_branch_json(first, world.branches[first].opening),
+            "branches": [branch_json(world.branches[number]) for number in later],
+            "prompts": list(prompts),
+            "chunks": [chunk_json(record, prompts[record.prompt]) for record in records],
         }
     )
     digest = _digest(text, tensors)
@@ -64,8 +94,10 @@ def unpack_world(blob: bytes) -> World:
 
 
 def _unpack(blob: bytes) -> World:
-    (header_bytes,) = struct.unpack_from("<Q", blob)
-    metadata = json.loads(blob[8 : 8 + header_bytes])["__metadata__"]
+    (size,) = struct.unpack_from("<Q", blob)
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(f"the metadata have {size} bytes, more than {MAX_METADATA_BYTES}")
+    metadata = json.loads(blob[8 : 8 + size])["__metadata__"]
     kind, version = metadata["format"], metadata["version"]
     if (kind, version) != (FORMAT, VERSION):
         raise SnapshotInvalid(
@@ -80,66 +112,72 @@ def _unpack(blob: bytes) -> World:
 
 
 def _replayed(content: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> World:
-    first = content["first_branch"]
-    header = WorldHeader(
-        image=tensors["image"], **{**content["header"], "extra": base64.b64decode(content["header"]["extra"])}
-    )
-    world = new_world(header.owned(), epoch=0, branch=first)
-    records = [_record(number, chunk, tensors) for number, chunk in enumerate(content["chunks"])]
-    for branch, origin in enumerate([None, *content["branches"]], start=first):
-        if origin is not None:
-            world = rewound(world, *origin)
-        for record in records:
-            if record.branch == branch:
-                world = committed(world, record)
-    if len(world.records()) != len(records):
-        raise ValueError(f"{len(records) - len(world.records())} chunks belong to no branch")
-    return world
+    """The world, made branch by branch as a store would have."""
+    first, opening = first_branch_of(content["first_branch"])
+    chunks_of = _chunks_by_branch(content, tensors)
+    world = new_world(header_of(content["header"], tensors["image"]), epoch=0, branch=first)
+    grown: dict[int, Branch] = {}
+    for number, origin in enumerate(at_most(MAX_BRANCHES, [None, *content["branches"]]), start=first):
+        branch = Branch(opening=opening) if origin is None else _opened(origin, grown)
+        last_event_id = max(world.last_event_id, branch.opening.key)
+        # One branch at a time: a commit copies all that are there.
+        world = replace(world, branches={number: branch}, head=number, last_event_id=last_event_id)
+        for record in chunks_of.pop(number, ()):
+            world = committed(world, record)
+        grown[number] = world.branches[number]
+    if chunks_of:
+        raise ValueError(f"there are chunks of the branches {sorted(chunks_of)}, which the world has not")
+    if opening.num_chunks > len(grown[first].chunks):
+        raise ValueError(f"branch {first} began with {opening.num_chunks} chunks, of which some are missing")
+    return replace(world, branches=grown)
 
 
-def _record(number: int, chunk: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> ChunkRecord:
+def _opened(origin: dict[str, Any], grown: dict[int, Branch]) -> Branch:
+    """A branch that a rewind has opened."""
+    parent, at_chunk = count_of(origin["parent"]), count_of(origin["at_chunk"])
+    shared = grown[parent].chunks
+    if at_chunk > len(shared):
+        raise ValueError(f"branch {parent} has {len(shared)} chunks and cannot be cut at {at_chunk}")
+    opening = Opening(num_chunks=at_chunk, key=count_of(origin["key"]), extra=bytes_of(origin["extra"]))
+    return Branch(parent=parent, at_chunk=at_chunk, chunks=shared[:at_chunk], opening=opening)
+
+
+def _chunks_by_branch(
+    content: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]
+) -> defaultdict[int, list[ChunkRecord]]:
+    found: defaultdict[int, list[ChunkRecord]] = defaultdict(list)
+    prompts = [text_of(prompt) for prompt in content["prompts"]]
+    for number, chunk in enumerate(at_most(MAX_CHUNKS, content["chunks"])):
+        record = _record(number, chunk, tensors, prompts[count_of(chunk["prompt"])])
+        found[record.branch].append(record)
+    return found
+
+
+def _record(number: int, chunk: dict[str, Any], tensors: dict[str, npt.NDArray[Any]], prompt: str) -> ChunkRecord:
     latents, poses, keyboard, mouse = (tensors[f"{number}.{name}"] for name in _ARRAYS)
-    dtype = chunk["latents_dtype"]
+    dtype = _LATENTS_DTYPES[chunk["latents_dtype"]]
+    if latents.dtype != _stored_dtype(dtype):
+        raise ValueError(f"latents of chunk {number} are stored as {latents.dtype}, not as {_stored_dtype(dtype)}")
     return ChunkRecord(
-        branch=chunk["branch"],
-        chunk=chunk["chunk"],
-        latents=latents.view(_FOREIGN_DTYPES.get(dtype) or np.dtype(dtype)),
+        branch=count_of(chunk["branch"]),
+        chunk=count_of(chunk["chunk"]),
+        latents=latents.view(dtype),
         poses=poses,
         keyboard=keyboard,
         mouse=mouse,
-        prompt=chunk["prompt"],
-        first_frame_id=chunk["first_frame_id"],
-        applied_event_ids=tuple(chunk["applied_event_ids"]),
-        extra=base64.b64decode(chunk["extra"]),
+        prompt=prompt,
+        first_frame_id=count_of(chunk["first_frame_id"]),
+        applied_event_ids=tuple(map(count_of, chunk["applied_event_ids"])),
+        extra=bytes_of(chunk["extra"]),
     ).owned()
 
 
+def _stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(f"u{dtype.itemsize}") if dtype.name in _FOREIGN_DTYPES else dtype
+
+
 def _storable(array: Array) -> npt.NDArray[Any]:
-    return array.view(f"u{array.itemsize}") if array.dtype.name in _FOREIGN_DTYPES else array
-
-
-def _header_json(header: WorldHeader) -> dict[str, Any]:
-    return {
-        "session": header.session,
-        "preset": header.preset,
-        "seed": header.seed,
-        "prompt": header.prompt,
-        "viewpoint": header.viewpoint,
-        "created_at": header.created_at,
-        "extra": base64.b64encode(header.extra).decode(),
-    }
-
-
-def _chunk_json(record: ChunkRecord) -> dict[str, Any]:
-    return {
-        "branch": record.branch,
-        "chunk": record.chunk,
-        "prompt": record.prompt,
-        "first_frame_id": record.first_frame_id,
-        "applied_event_ids": record.applied_event_ids,
-        "extra": base64.b64encode(record.extra).decode(),
-        "latents_dtype": record.latents.dtype.name,
-    }
+    return array.view(_stored_dtype(array.dtype))
 
 
 def _digest(text: str, tensors: dict[str, npt.NDArray[Any]]) -> str:

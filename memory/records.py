@@ -162,9 +162,11 @@ class Snapshot:
     next_frame_id: int
     """Above every frame id of the world, whatever the branch."""
     last_event_id: int
-    """The highest client event that took effect anywhere in the world; 0 if none did."""
+    """The highest client event that took effect anywhere in the world, a rewind's among them; 0 if none did."""
     last_extra: bytes
-    """`extra` of the last chunk; empty before the first."""
+    """`extra` of the last chunk; empty in a branch without a chunk of its own."""
+    opening_extra: bytes = b""
+    """`extra` of the rewind that opened a branch without a chunk of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -95,13 +95,25 @@ class Store:
         """What goes on with a branch; None is the one that grows. Raises InputError on an unknown branch."""
         return snapshot_of(self._reading(session), branch)
 
-    def rewind(self, session: str, epoch: int, chunk: int, *, branch: int | None = None) -> Snapshot:
+    def rewind(
+        self,
+        session: str,
+        epoch: int,
+        chunk: int,
+        *,
+        branch: int | None = None,
+        key: int = 0,
+        extra: bytes = b"",
+    ) -> Snapshot:
         """Go on after the first `chunk` chunks of a branch (None: the one that grows), in a new branch.
+
+        With a `key` (> 0, above those of all events in the world), asking again changes nothing. `extra` is given back
+        until the branch has a chunk of its own.
 
         Raises StaleEpoch like `commit`, InputError on an unknown branch or a chunk past its end.
         """
         with self._lock:
-            world = self._put(session, rewound(self._world(session, epoch), branch, chunk))
+            world = self._put(session, rewound(self._world(session, epoch), branch, chunk, key=key, extra=extra))
         return snapshot_of(world, None)
 
     def fork(
@@ -112,17 +124,40 @@ class Store:
         created_at: float,
         branch: int | None = None,
         chunk: int | None = None,
+        prompt: str | None = None,
+        extra: bytes | None = None,
     ) -> Snapshot:
-        """Make another world of the first `chunk` chunks (None: all) of a branch (None: the one that grows).
+        """Make another world of the first `chunk` chunks (None: all) of a branch (None: the one that grows), with a
+        prompt and a header's `extra` of its own where they are given.
 
         The worlds share what they have in common and nothing that comes later. Raises CommitConflict where
         `new_session` exists, InputError on an unknown branch or a chunk past its end.
         """
         with self._lock:
             source = self._world(session)
-            header = replace(source.header, session=new_session, created_at=created_at)
-            world = self._add(forked(source, header, branch, chunk))
+            header = _renamed(source.header, new_session, created_at=created_at, extra=extra)
+            world = self._add(forked(source, header, branch, chunk, prompt=prompt))
         return snapshot_of(world, None)
+
+    def rename(self, session: str, new_session: str, *, created_at: float, extra: bytes) -> Snapshot:
+        """Give a world another name and nobody as its owner. Raises CommitConflict where `new_session` exists."""
+        with self._lock:
+            world = self._world(session)
+            header = _renamed(world.header, new_session, created_at=created_at, extra=extra)
+            if new_session in self._worlds:
+                raise _taken(new_session)
+            self._worlds[new_session] = replace(world, header=header, epoch=0)
+            del self._worlds[session]
+        return snapshot_of(world, None)
+
+    def world(self, session: str) -> World:
+        """All of a world, as it is now."""
+        return self._reading(session)
+
+    def add(self, world: World) -> None:
+        """Take a whole world in. Raises CommitConflict where its session exists, Overloaded past the budget."""
+        with self._lock:
+            self._add(world)
 
     def export_world(self, session: str) -> bytes:
         """The whole world with all its branches as one safetensors file, checked by a digest when it is read."""
@@ -136,8 +171,7 @@ class Store:
         world = unpack_world(blob)
         if session is not None:
             world = replace(world, header=replace(world.header, session=session))
-        with self._lock:
-            self._add(world)
+        self.add(world)
         return snapshot_of(world, None)
 
     def delete(self, session: str) -> bool:
@@ -184,6 +218,11 @@ class Store:
         self._ledger.replace(self._worlds.get(session), world)
         self._worlds[session] = world
         return world
+
+
+def _renamed(header: WorldHeader, session: str, *, created_at: float, extra: bytes | None) -> WorldHeader:
+    kept = header.extra if extra is None else extra
+    return replace(header, session=session, created_at=created_at, extra=kept)
 
 
 def _stale(world: World, epoch: int) -> StaleEpoch:

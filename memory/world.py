@@ -12,6 +12,21 @@ from .records import ChunkRecord, Snapshot, WorldHeader, WorldSummary, same_cont
 
 PAST_LATENTS = 4
 """How many latents a clip looks back."""
+MAX_BRANCHES = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """How a branch began, and what goes on with it before it has a chunk of its own."""
+
+    num_chunks: int = 0
+    """Chunks that it began with."""
+    key: int = 0
+    """The number that the rewind was asked for with; 0: none."""
+    prompt: str | None = None
+    """The prompt that came into force; None: that of the chunk before."""
+    extra: bytes = b""
+    """The caller's own; kept and given back as it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -21,6 +36,7 @@ class Branch:
     parent: int | None = None
     at_chunk: int = 0
     chunks: tuple[ChunkRecord, ...] = ()
+    opening: Opening = Opening()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -80,29 +96,70 @@ def committed(world: World, record: ChunkRecord) -> World:
     )
 
 
-def rewound(world: World, branch: int | None, chunk: int) -> World:
-    """The world with a new growing branch of the first `chunk` chunks of a branch. Raises InputError past its end."""
+def rewound(world: World, branch: int | None, chunk: int, *, key: int = 0, extra: bytes = b"") -> World:
+    """The world with a new growing branch of the first `chunk` chunks of a branch; the same world where a branch has
+    been opened with the `key` (> 0) before. Keys are event ids.
+
+    Raises InputError past the branch's end, and where there are MAX_BRANCHES.
+    """
+    if key and any(old.opening.key == key for old in world.branches.values()):
+        return world
+    if len(world.branches) >= MAX_BRANCHES:
+        raise InputError(
+            f"world {world.header.session!r} has {MAX_BRANCHES} branches",
+            hint="Fork the world, or create a new one.",
+        )
     parent = world.head if branch is None else branch
     chunks = _first_chunks(world, parent, chunk)
-    new = max(world.branches) + 1
-    branches = {**world.branches, new: Branch(parent=parent, at_chunk=chunk, chunks=chunks)}
-    return replace(world, branches=branches, head=new)
+    opening = Opening(num_chunks=chunk, key=key, extra=extra)
+    new = Branch(parent=parent, at_chunk=chunk, chunks=chunks, opening=opening)
+    number = max(world.branches) + 1
+    return replace(
+        world,
+        branches={**world.branches, number: new},
+        head=number,
+        last_event_id=max(world.last_event_id, key),
+    )
 
 
-def forked(world: World, header: WorldHeader, branch: int | None, chunk: int | None) -> World:
+def bare(world: World) -> World:
+    """The world without what callers keep with it and without its clients' events: what it is, not who played it."""
+    found: dict[int, ChunkRecord] = {}
+
+    def bared(record: ChunkRecord) -> ChunkRecord:
+        return found.setdefault(id(record), replace(record, applied_event_ids=(), extra=b""))
+
+    branches = {
+        number: replace(
+            branch,
+            chunks=tuple(map(bared, branch.chunks)),
+            opening=replace(branch.opening, key=0, extra=b""),
+        )
+        for number, branch in world.branches.items()
+    }
+    return replace(world, header=replace(world.header, extra=b""), branches=branches, last_event_id=0)
+
+
+def forked(
+    world: World, header: WorldHeader, branch: int | None, chunk: int | None, *, prompt: str | None = None
+) -> World:
     """Another world with the first `chunk` chunks (None: all) of a branch of this one, all under that branch's number.
 
-    It shares the arrays, has no owner yet, and counts frame ids and events on from what it shares. It goes on with the
-    same noise as the branch would, so the same actions give the same future.
+    A `prompt` is in force from there on. The world shares the arrays, has no owner yet, and counts frame ids and events
+    on from what it shares. It goes on with the same noise as the branch would, so the same actions give the same
+    future.
     """
     number = world.head if branch is None else branch
-    shared = world.branch(number).chunks if chunk is None else _first_chunks(world, number, chunk)
+    source = world.branch(number)
+    shared = source.chunks if chunk is None else _first_chunks(world, number, chunk)
     chunks = tuple(replace(record, branch=number) for record in shared)
+    if prompt is None and len(shared) == source.opening.num_chunks:
+        prompt = source.opening.prompt
     events = [event for record in chunks for event in record.applied_event_ids]
     return World(
         header=header,
         epoch=0,
-        branches={number: Branch(chunks=chunks)},
+        branches={number: Branch(chunks=chunks, opening=Opening(num_chunks=len(chunks), prompt=prompt))},
         head=number,
         next_frame_id=max((record.next_frame_id for record in chunks), default=0),
         last_event_id=max(events, default=0),
@@ -112,8 +169,11 @@ def forked(world: World, header: WorldHeader, branch: int | None, chunk: int | N
 def snapshot_of(world: World, branch: int | None) -> Snapshot:
     """What goes on with a branch; None is the one that grows."""
     number = world.head if branch is None else branch
-    chunks = world.branch(number).chunks
+    grown = world.branch(number)
+    chunks, opening = grown.chunks, grown.opening
     last = chunks[-1] if chunks else None
+    prompt = last.prompt if last else world.header.prompt
+    has_own = len(chunks) > opening.num_chunks
     return Snapshot(
         header=world.header,
         branch=number,
@@ -122,10 +182,11 @@ def snapshot_of(world: World, branch: int | None) -> Snapshot:
         past=last.latents[:, -PAST_LATENTS:] if last else None,
         keyboard=np.concatenate([np.zeros((0, 6), np.float32), *(record.keyboard for record in chunks)]),
         mouse=np.concatenate([np.zeros((0, 2), np.float32), *(record.mouse for record in chunks)]),
-        prompt=last.prompt if last else world.header.prompt,
+        prompt=prompt if has_own or opening.prompt is None else opening.prompt,
         next_frame_id=world.next_frame_id,
         last_event_id=world.last_event_id,
-        last_extra=last.extra if last else b"",
+        last_extra=last.extra if last and has_own else b"",
+        opening_extra=b"" if has_own else opening.extra,
     )
 
 

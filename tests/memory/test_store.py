@@ -197,6 +197,44 @@ def test_a_fork_shares_the_past_and_no_future() -> None:
     assert same_content(store.read("b", 0, 0, 1)[0], record_of(0))
 
 
+def test_a_fork_begins_with_nothing_held_and_a_prompt_of_its_own() -> None:
+    store = store_of(2)
+    fork = store.fork("a", "b", created_at=0, prompt="night", extra=b"other")
+    assert (fork.prompt, fork.last_extra, fork.opening_extra, fork.header.extra) == ("night", b"", b"", b"other")
+    assert store.fork("b", "c", created_at=0).prompt == "night"
+    assert store.fork("b", "d", created_at=0, chunk=1).prompt == record_of(0).prompt
+    assert store.fork("a", "e", created_at=0, chunk=0).prompt == header_of("a").prompt
+    store.open("b", 1)
+    store.commit("b", 1, record_of(2))
+    later = store.snapshot("b")
+    assert (later.prompt, later.last_extra) == (record_of(2).prompt, record_of(2).extra)
+
+
+def test_a_rewind_asked_for_twice_opens_one_branch() -> None:
+    store = store_of(2)
+    first = store.rewind("a", 1, 1, key=5, extra=b"held")
+    again = store.rewind("a", 1, 1, key=5, extra=b"held")
+    assert (first.branch, again.branch, again.opening_extra, again.last_event_id) == (1, 1, b"held", 5)
+    store.commit("a", 1, record_of(1, branch=1, first_frame_id=again.next_frame_id))
+    later = store.rewind("a", 1, 1, key=5)
+    assert (later.branch, later.chunk, later.opening_extra, later.last_extra) == (1, 2, b"", record_of(1).extra)
+    assert store.rewind("a", 1, 1, key=6).branch == 2
+
+
+def test_a_renamed_world_has_no_owner_and_its_old_name_is_free() -> None:
+    store = store_of(2)
+    used = store.bytes_used
+    named = store.rename("a", "b", created_at=3.0, extra=b"other")
+    assert (named.header.session, named.header.extra, named.chunk) == ("b", b"other", 2)
+    assert [(world.header.session, world.epoch) for world in store.worlds()] == [("b", 0)]
+    assert store.bytes_used == used
+    store.open("a", 1, header=header_of("a"))
+    with pytest.raises(CommitConflict, match="'a'"):
+        store.rename("b", "a", created_at=3.0, extra=b"")
+    store.delete("a")
+    assert store.delete("b") and store.bytes_used == 0
+
+
 def test_bytes_are_counted_once_and_given_back_with_the_last_world() -> None:
     store = store_of(2)
     image = header_of("a").image.nbytes

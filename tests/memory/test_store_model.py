@@ -38,6 +38,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = Store(StoreConfig(budget_bytes=10**9))
         self.models: dict[str, Model] = {}
         self.exports: list[tuple[bytes, Model]] = []
+        self.keys = 0
 
     @rule(session=sessions, epoch=st.integers(0, 4))
     def open(self, session: str, epoch: int) -> None:
@@ -99,9 +100,12 @@ class StoreMachine(RuleBasedStateMachine):
             with pytest.raises(InputError):
                 self.store.rewind(session, model.epoch, chunk, branch=branch)
             return
-        after = self.store.rewind(session, model.epoch, chunk, branch=branch)
+        self.keys += 1
+        after = self.store.rewind(session, model.epoch, chunk, branch=branch, key=self.keys, extra=b"held")
         model.branches[model.head + 1] = chunks[:chunk]
-        assert (after.branch, after.chunk) == (model.head, chunk)
+        assert (after.branch, after.chunk, after.opening_extra) == (model.head, chunk, b"held")
+        again = self.store.rewind(session, model.epoch, chunk, branch=branch, key=self.keys)
+        assert (again.branch, again.chunk, again.last_event_id) == (model.head, chunk, self.keys)
 
     @precondition(lambda self: self.models)
     @rule(data=st.data(), new=sessions)
