@@ -146,7 +146,7 @@ class Store:
             header = _renamed(world.header, new_session, created_at=created_at, extra=extra)
             if new_session in self._worlds:
                 raise _taken(new_session)
-            self._worlds[new_session] = replace(world, header=header, epoch=0)
+            world = self._worlds[new_session] = replace(world, header=header, epoch=0)
             del self._worlds[session]
         return snapshot_of(world, None)
 
