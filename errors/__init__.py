@@ -28,7 +28,8 @@
     │   └── SnapshotInvalid
     └── ServiceError             (retryable)
         ├── Overloaded
-        └── WorkerLost
+        ├── WorkerLost
+        └── WrongGateway         the session's stream is somewhere else by now
 
 Every error has a stable `code`, says what was wrong, and has a `hint` that says what to do.
 """
@@ -173,3 +174,7 @@ class Overloaded(ServiceError):
 
 class WorkerLost(ServiceError):
     code = "worker_lost"
+
+
+class WrongGateway(ServiceError):
+    code = "wrong_gateway"
