@@ -28,12 +28,11 @@ def _activate(
     if HAS_GROUPS:
         y += tl.load(groups + (row // group_rows) * width + at, mask=inside, other=0.0).to(tl.float32)
     # SiLU is y / (1 + 2^(-y·log2 e)); GELU with tanh is SiLU with another exponent.
+    by = -1.4426950409
     if ACTIVATION == 0:
-        power = y * (-2.302208198 - 0.1029432397 * (y * y))
-    else:
-        power = y * -1.4426950409
+        by = -2.302208198 - 0.1029432397 * (y * y)
     # A reciprocal root and its square are two instructions, a division is ten.
-    root = tl.math.rsqrt(1.0 + tl.exp2(power))
+    root = tl.math.rsqrt(1.0 + tl.exp2(y * by))
     store_row(y * root * root, values, scales, row, at, inside, width, FORM)
 
 

@@ -23,13 +23,13 @@ class Tiling:
     """How a product is cut. A fixed choice: the same bits in every process."""
 
     rows: int = 128
-    columns: int = 256
+    columns: int = 128
     depth: int = 128
     group: int = 8
     """Row tiles that share a run of column tiles, so that both stay in the L2 cache."""
-    warps: int = 8
+    warps: int = 4
     stages: int = 3
-    persistent: bool = True
+    persistent: bool = False
 
 
 @triton.jit

@@ -17,7 +17,7 @@ from ..layout import split_heads
 from ..quantization import E4M3_LIMIT, to_e4m3
 from .formats import RowFormat, Rows, quantize_rows
 
-KEYS_MULTIPLE = 64
+KEYS_MULTIPLE = 128
 """T is a multiple of it: surplus keys have a bias of −∞."""
 
 

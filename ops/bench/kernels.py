@@ -30,21 +30,34 @@ from worldloom.model.fast.formats import RowFormat, Rows
 from worldloom.model.fast.frames_kernel import launch_attend_frames, launch_attend_keyboard
 from worldloom.model.fast.heads_kernel import launch_key_mean, launch_turn_heads, launch_turn_heads_e4m3
 from worldloom.model.fast.product_kernel import Tiling, launch_product
-from worldloom.model.fast.residual_kernel import launch_advance
+from worldloom.model.fast.residual_kernel import RowTiling, launch_advance
 from worldloom.model.fast.text_kernel import TextTiling, launch_attend_text
 from worldloom.model.preset import load_preset
 
 FRAMES = 19
 """Latent frames of a later clip: 5 of memory, 4 of the past, 10 new."""
 EPS = 1e-6
+ROW_TILINGS = (
+    RowTiling(count=1, warps=16),
+    RowTiling(count=2, warps=16, registers=64),
+    RowTiling(count=8, warps=16, registers=64),
+    RowTiling(count=4, warps=16),
+    RowTiling(count=4, warps=8, registers=128),
+)
+TEXT_TILINGS = (
+    TextTiling(),
+    TextTiling(tiles=6),
+    TextTiling(tiles=24, registers=168),
+    TextTiling(tokens=64, tiles=24, warps=4, registers=255),
+    TextTiling(tokens=64, tiles=12, warps=4, registers=168),
+)
 TILINGS = {
-    "128×256×128, persistent": Tiling(),
-    "128×256×128": Tiling(persistent=False),
-    "128×256×128, 4 stages": Tiling(stages=4),
-    "128×256×64, 5 stages": Tiling(depth=64, stages=5),
-    "256×128×128": Tiling(rows=256, columns=128),
-    "128×128×128, 4 stages": Tiling(columns=128, stages=4, persistent=False),
-    "128×128×128, 4 warps": Tiling(columns=128, warps=4, persistent=False),
+    "128×128×128": Tiling(),
+    "128×128×128, groups of 4": Tiling(group=4),
+    "128×128×128, groups of 16": Tiling(group=16),
+    "128×128×128, persistent": Tiling(persistent=True),
+    "128×128×64, 5 stages": Tiling(depth=64, stages=5),
+    "128×256×128, 8 warps, 4 stages": Tiling(columns=256, warps=8, stages=4),
 }
 
 
@@ -195,21 +208,25 @@ def passes(report: Report, full: Inputs) -> None:
     # Bytes a row: float32 stream in and out, bf16 updates and camera terms, 8-bit rows.
     widths = {"norm": 5, "ffn+norm": 11, "attn+camera+norm": 15, "add": 11, "rows": 3}
     for name, x, step in full.steps(e4m3):
-        for warps in (4, 8, 16):
-            measure(f"{name} {warps} warps", lambda x=x, step=step, w=warps: launch_advance(x, step, warps=w),
+        for tiling in (None, *ROW_TILINGS):
+            label = "as it is" if tiling is None else f"{tiling.count} rows {tiling.warps} warps {tiling.registers}"
+            measure(f"{name} {label}", lambda x=x, step=step, t=tiling: launch_advance(x, step, tiling=t),
                     widths[name] * dim)  # fmt: skip
-    for warps in (8, 16, 32):
+    for warps in (4, 8, 16):
         measure(f"GELU {warps} warps",
                 lambda w=warps: launch_activate(full.hidden, Activation.GELU, e4m3, None, warps=w),
                 3 * config.ffn_dim)  # fmt: skip
-    for warps in (4, 8, 16):
         measure(f"SiLU {warps} warps",
                 lambda w=warps: launch_activate(full.update, Activation.SILU, e4m3, None, warps=w),
                 3 * dim)  # fmt: skip
-        measure(f"q, k {warps} warps", lambda w=warps: launch_turn_heads(full.qkv, full.norm, full.rope, warps=w),
+    for warps, count in ((16, 8), (16, 4), (16, 16), (8, 8), (8, 4)):
+        measure(f"q, k {warps} warps {count} tokens",
+                lambda w=warps, n=count: launch_turn_heads(full.qkv, full.norm, full.rope, warps=w, count=n),
                 8 * dim)  # fmt: skip
-        measure(f"q, k, v in e4m3 {warps} warps",
-                lambda w=warps: launch_turn_heads_e4m3(full.qkv, full.norm, full.rope, full.scales, warps=w),
+        measure(f"q, k, v in e4m3 {warps} warps {count} tokens",
+                lambda w=warps, n=count: launch_turn_heads_e4m3(
+                    full.qkv, full.norm, full.rope, full.scales, warps=w, count=n
+                ),
                 9 * dim)  # fmt: skip
     measure("mean of keys", lambda: launch_key_mean(full.qkv, full.norm, full.rope), dim // 8)
     count, hidden = full.action.heads_num, full.action.mouse_hidden_dim
@@ -222,10 +239,9 @@ def passes(report: Report, full: Inputs) -> None:
     measure("mouse GELU",
             lambda: launch_activate(full.mouse_qkv[:, :hidden], Activation.GELU, e4m3, full.mouse_rows),
             3 * hidden)  # fmt: skip
-    for block, warps, stages in ((128, 8, 1), (128, 8, 2), (64, 4, 1), (64, 4, 2), (128, 4, 1)):
-        tiling = TextTiling(tokens=block, warps=warps, stages=stages)
-        measure(f"text {block} tokens {warps} warps {stages} stages",
-                lambda t=tiling: launch_attend_text(full.update, full.query_norm, full.keys, e4m3, tiling=t),
+    for tiling in TEXT_TILINGS:
+        name = f"text {tiling.tokens}×{tiling.tiles} tokens {tiling.warps} warps {tiling.registers}"
+        measure(name, lambda t=tiling: launch_attend_text(full.update, full.query_norm, full.keys, e4m3, tiling=t),
                 5 * dim)  # fmt: skip
 
 
@@ -249,13 +265,13 @@ def products(report: Report, full: Inputs) -> None:
         for form in RowFormat:
             linear, rows = full.linear(width, columns, form), full.rows(width, form)
             measure(f"{name} {width}→{columns} {form.name}", lambda f=linear, r=rows: f(r), width, columns)
-    for form in (RowFormat.INT8, RowFormat.E4M3):
-        for name, (width, columns) in {"qkv": shapes["qkv"], "up": shapes["up"], "down": shapes["down"]}.items():
-            linear, rows = full.linear(width, columns, form), full.rows(width, form)
-            for cut, tiling in TILINGS.items():
-                measure(f"kernel {name} {form.name} {cut}",
-                        lambda f=linear, r=rows, t=tiling: launch_product(r, f.weight, f.scales, f.bias, BF16, t),
-                        width, columns)  # fmt: skip
+    for name in ("qkv", "up", "down"):
+        width, columns = shapes[name]
+        linear, rows = full.linear(width, columns, RowFormat.INT8), full.rows(width, RowFormat.INT8)
+        for cut, tiling in TILINGS.items():
+            measure(f"kernel {name} INT8 {cut}",
+                    lambda f=linear, r=rows, t=tiling: launch_product(r, f.weight, f.scales, f.bias, BF16, t),
+                    width, columns)  # fmt: skip
 
 
 def attentions(report: Report, full: Inputs) -> None:

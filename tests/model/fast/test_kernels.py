@@ -151,11 +151,11 @@ def text_keys(heads: int, width: int, prompt: int, length: int) -> TextKeys:
 
 
 @forms
-@pytest.mark.parametrize(("prompt", "length"), [(3, 80), (70, 80), (80, 80)])
+@pytest.mark.parametrize(("prompt", "length"), [(3, 80), (80, 80), (150, 300)])
 def test_text_is_attended_to(form: RowFormat, prompt: int, length: int) -> None:
     keys, q = text_keys(2, 16, prompt, length), noise(37, 32)
     norm = QueryNorm(weight=noise(32), heads=2, eps=1e-6)
-    made = launch_attend_text(q, norm, keys, form, tiling=TextTiling(tokens=16, warps=4))
+    made = launch_attend_text(q, norm, keys, form, tiling=TextTiling(tokens=16, tiles=2, warps=4))
     assert_rows_agree(made, attend_text_plainly(q, norm, keys, form))
 
 
