@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from ..vae import Decoder
 from ..vae_blocks import CausalConv3d, ChannelNorm, FrameAttention, ResidualBlock
 from ..vae_stages import Upsample, UpStage
-from .convolution import Convolution, convolution_of, upsampling_convolution
+from .convolution import Convolution, convolution_of, for_library, upsampling_convolution
 from .layers import Attention, Causal, Enlargement, Residual, Stage
 from .norm import Norm, norm_of
 from .signal import Need, Piece, Signal
 
+LIBRARY_WIDTHS = frozenset({64, 512, 1024})
+"""Output channels for which cuDNN's convolution and a kernel for its end are faster than one kernel, on an H200."""
 Layer = Callable[[Signal, Piece], Signal]
 
 
@@ -114,7 +116,11 @@ def _in_channels(stage: UpStage) -> int:
 
 def _convolution(module: nn.Module) -> Convolution:
     assert isinstance(module, CausalConv3d | nn.Conv3d) and module.bias is not None
-    return convolution_of(module.weight.detach(), module.bias.detach())
+    convolution = convolution_of(module.weight.detach(), module.bias.detach())
+    narrow = convolution.kernel != (3, 3, 3) or convolution.in_channels < convolution.out_channels
+    if narrow or convolution.out_channels not in LIBRARY_WIDTHS or not module.weight.is_cuda:
+        return convolution
+    return for_library(convolution)
 
 
 def _norm(module: nn.Module) -> Norm:

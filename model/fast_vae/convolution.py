@@ -5,7 +5,7 @@ On a GPU this is one Triton kernel where a row fits into a block, and two where 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,9 @@ class Convolution:
     channels: int
     """Out channels of the network; those after them only fill up, and stay zero."""
     scale: int = 1
+    filters: Tensor | None = None
+    """(out channels, in channels, time, rows, columns), channels last: the weights for a library's convolution, where
+    that is the faster one."""
 
     @property
     def phases(self) -> int:
@@ -186,3 +189,10 @@ def _pack(kernels: Tensor, bias: Tensor, *, scale: int) -> Convolution:
         channels=out_channels,
         scale=scale,
     )
+
+
+def for_library(convolution: Convolution) -> Convolution:
+    """The same one, to be run by a library."""
+    kernels = convolution.weights.view(*convolution.kernel, convolution.in_channels, convolution.out_channels)
+    filters = kernels.permute(4, 3, 0, 1, 2).contiguous(memory_format=torch.channels_last_3d)
+    return replace(convolution, filters=filters)

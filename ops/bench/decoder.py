@@ -3,31 +3,40 @@
     PYTHONPATH=typings python ops/bench/decoder.py --json RESULT.json [--commit HASH] [--parts check,decoders,shapes]
 
 On one CUDA GPU, bfloat16, random weights. It checks first that the fast decoder gives the plain one's frames, with the
-same bits in two runs; then measures 40 frames of a running stream (plain, fast, as CUDA graphs) and single
-convolutions. A part that fails is reported and does not stop the others.
+same bits in two runs; then measures 40 frames of a running stream (fast, as a CUDA graph, plain) and single
+convolutions. What fails is reported and does not stop the rest.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from worldloom.model.fast_vae.convolution import Convolution, Shortcut, convolution_of, upsampling_convolution
-from worldloom.model.fast_vae.convolution_kernel import Blocks, choose_blocks, launch_convolve, launch_pixels
+from worldloom.model.fast_vae import build as fast_build
+from worldloom.model.fast_vae.convolution import (
+    Convolution,
+    Shortcut,
+    convolution_of,
+    for_library,
+    upsampling_convolution,
+)
+from worldloom.model.fast_vae.convolution_kernel import Blocks, launch_convolve, launch_pixels
 from worldloom.model.fast_vae.decoder import FastDecoder
 from worldloom.model.fast_vae.graphs import CapturedPiece
 from worldloom.model.fast_vae.grid import Grid, empty_frames, framed, picture
-from worldloom.model.fast_vae.norm import activate, norm_of
+from worldloom.model.fast_vae.library import products_of
+from worldloom.model.fast_vae.norm import norm_of, normed
 from worldloom.model.vae import Decoder, DecoderState
 from worldloom.model.vae_config import VAEConfig
 
@@ -35,7 +44,8 @@ LATENT_GRID = (44, 80)
 CHUNK = 10
 """Latents of 40 frames."""
 PRUNINGS = {"full": 0.0, "p50": 0.5, "p75": 0.75}
-PIECES = (1, 2, 5, 10)
+EVERY_WIDTH = frozenset({64, 128, 256, 512, 1024})
+DEFAULT_WIDTHS = fast_build.LIBRARY_WIDTHS
 GIB = 1 << 30
 DEVICE = torch.device("cuda:0")
 
@@ -47,88 +57,120 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="where the figures go")
     parser.add_argument("--commit", default="", help="what was measured")
     parser.add_argument("--parts", default="check,decoders,shapes", help="of these, which")
+    parser.add_argument("--decoders", default="p75,full,p50", help="of these, which")
     options = parser.parse_args()
-    parts: dict[str, Callable[[], Any]] = {"check": check, "decoders": decoders, "shapes": shapes}
-    figures: Figures = {
-        "commit": options.commit,
-        "device": torch.cuda.get_device_name(DEVICE),
-        "torch": torch.__version__,
+    record = Record(options.json)
+    record.keep("commit", options.commit)
+    record.keep("device", torch.cuda.get_device_name(DEVICE))
+    record.keep("torch", torch.__version__)
+    names = options.decoders.split(",")
+    parts: dict[str, Callable[[], None]] = {
+        "check": lambda: check(record, names),
+        "decoders": lambda: decoders(record, names),
+        "shapes": lambda: shapes(record),
     }
     for name in options.parts.split(","):
         started = time.perf_counter()
+        record.measure(f"{name}.failed", parts[name])
+        record.keep(f"{name}.took_s", round(time.perf_counter() - started, 1))
+
+
+class Record:
+    """Figures by name, printed and written as soon as they are known."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._figures: dict[str, Any] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def keep(self, name: str, figure: Any) -> None:
+        self._figures[name] = figure
+        self._path.write_text(json.dumps(self._figures, indent=2) + "\n", encoding="utf-8")
+        print(f"{name:28} {json.dumps(figure)}", flush=True)
+
+    def measure(self, name: str, call: Callable[[], Any]) -> None:
+        """Keep what the call returns, or why it failed: the rest is still worth its time."""
         try:
-            figures[name] = parts[name]()
+            figure = call()
         except (RuntimeError, AssertionError, ValueError, TypeError) as error:
             traceback.print_exc()
-            figures[name] = f"failed: {error}"
-        figures[f"{name}_took_s"] = round(time.perf_counter() - started, 1)
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-        print(f"-- {name}: {figures[f'{name}_took_s']} s", flush=True)
+            figure = f"failed: {error}"[:300]
+        if figure is not None:
+            self.keep(name, figure)
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
-def check() -> Figures:
+def check(record: Record, names: list[str]) -> None:
     """Fast against plain, on a small picture of the real widths."""
     torch.backends.cudnn.allow_tf32 = False
-    figures: Figures = {}
-    for name, pruning in PRUNINGS.items():
-        decoder = build(pruning)
-        latents = torch.randn(48, 5, 11, 20, device=DEVICE)
-        exact = plain_frames(copy_of(decoder, torch.float32), latents, (1, 1, 2, 1))
-        plain, fast = plain_frames(decoder, latents, (5,)), fast_frames(decoder, latents, (1, 1, 2, 1))
-        again, other = fast_frames(decoder, latents, (1, 1, 2, 1)), fast_frames(decoder, latents, (2, 3))
-        figures[name] = {
-            "plain_db": psnr(plain, exact),
-            "fast_db": psnr(fast, exact),
-            "same_bits_again": bool(torch.equal(fast, again)),
-            "same_bits_in_other_pieces": bool(torch.equal(fast, other)),
-            "spread": float(exact.float().std()),
-        }
-        print(name, figures[name], flush=True)
-    figures["ways"] = same_bits_both_ways()
-    print(figures["ways"], flush=True)
-    return figures
+    for name in names:
+        record.measure(f"check.{name}", lambda pruning=PRUNINGS[name]: agreement(pruning))  # type: ignore[misc]
+    record.measure("check.ways", agreement_of_ways)
 
 
-def same_bits_both_ways() -> Figures:
-    """Do the two ways of going through the taps give the same bits, near those of float32?"""
-    case = Case(name="", frames=18, height=44, width=80, inputs=64, outputs=64)
+def agreement(pruning: float) -> Figures:
+    """Decibels of the plain and the fast decoder against float32, and which runs have equal bits."""
+    decoder = build(pruning)
+    latents = torch.randn(48, 5, 11, 20, device=DEVICE)
+    exact = plain_frames(copy_of(decoder, torch.float32), latents, (1, 1, 2, 1))
+    plain, fast = plain_frames(decoder, latents, (5,)), fast_frames(decoder, latents, (1, 1, 2, 1))
+    again, other = fast_frames(decoder, latents, (1, 1, 2, 1)), fast_frames(decoder, latents, (2, 3))
+    return {
+        "plain_db": psnr(plain, exact),
+        "fast_db": psnr(fast, exact),
+        "same_bits_again": torch.equal(fast, again),
+        "same_bits_in_other_pieces": torch.equal(fast, other),
+    }
+
+
+def agreement_of_ways() -> Figures:
+    """Relative errors against float32 of several ways of one convolution."""
+    case = Case(name="", frames=17, height=44, width=80, inputs=64, outputs=64)
     source, convolution, shortcut, norm = case.make()
-    results = []
-    for blocks in (Blocks(rows=256, columns=64), Blocks(rows=256, columns=64, stages=3, by_input=True)):
-        raw = empty_frames(case.frames, case.grid, convolution.out_channels, source)
-        active = torch.empty_like(raw)
-        launch_convolve(source, convolution, raw=raw, active=active, norm=norm, shortcut=shortcut, blocks=blocks)
-        results.append((raw, active))
+    assert shortcut is not None
     weight = convolution.weights.view(3, 3, 3, 64, 64).permute(4, 3, 0, 1, 2).float()
     expected = F.conv3d(picture(source).permute(3, 0, 1, 2)[None].float(), weight, convolution.bias, padding=(0, 1, 1))
-    assert shortcut is not None
     want = framed(expected[0].permute(1, 2, 3, 0) + picture(shortcut.frames).float())
-    error = (results[0][0].float() - want).norm() / want.norm()
-    same = all(torch.equal(a, b) for a, b in zip(*results, strict=True))
-    return {"same_bits": same, "relative_error": float(error)}
+    errors = {}
+    for blocks in (Blocks(rows=128, columns=64, warps=4, stages=3), PAIRS, QUADS, None):
+        way = convolution if blocks else for_library(convolution)
+        raw = empty_frames(case.frames, case.grid, convolution.out_channels, source)
+        active = torch.empty_like(raw)
+        launch_convolve(source, way, raw=raw, active=active, norm=norm, shortcut=shortcut, blocks=blocks)
+        wanted = F.silu(normed(want, norm))
+        errors[describe(blocks)] = [
+            float((got.float() - exact).norm() / exact.norm()) for got, exact in ((raw, want), (active, wanted))
+        ]
+    return errors
 
 
-def decoders() -> Figures:
-    """40 frames of a running stream, and its first piece."""
-    figures: Figures = {}
-    for name, pruning in PRUNINGS.items():
-        decoder = build(pruning)
-        torch.cuda.reset_peak_memory_stats(DEVICE)
-        figures[name] = {"plain": plain_seconds(decoder)}
+def decoders(record: Record, names: list[str]) -> None:
+    """40 frames of a running stream: which convolutions cuDNN shall do, and how large a piece shall be."""
+    for name in names:
+        decoder = build(PRUNINGS[name])
         fast = FastDecoder(decoder)
-        for size in reversed(PIECES):
-            figures[name][f"fast_{size}"] = fast_seconds(fast, size)
-        for size in (10, 2, 1):
-            figures[name][f"graph_{size}"] = graph_seconds(fast, size)
-        figures[name]["peak_gib"] = torch.cuda.max_memory_allocated(DEVICE) / GIB
-        print(name, json.dumps(figures[name]), flush=True)
-        figures[name]["kernels_ms"] = kernels(fast)
-        for kernel, milliseconds in figures[name]["kernels_ms"].items():
-            print(f"    {milliseconds:8.2f} ms  {kernel}", flush=True)
-        torch.cuda.empty_cache()
-    figures["to_host_s"] = seconds(copy_to_host)
-    return figures
+        for size in (10, 5, 2, 1):
+            record.measure(f"{name}.{size}", lambda fast=fast, size=size: fast_seconds(fast, size))  # type: ignore[misc]
+        record.measure(f"{name}.kernels_ms", lambda fast=fast: kernels(fast))  # type: ignore[misc]
+        if name == "p75":
+            record.measure(f"{name}.graph_2", lambda fast=fast: graph_seconds(fast, 2))  # type: ignore[misc]
+        del fast
+        for widths in (frozenset[int](), EVERY_WIDTH):
+            way = f"{name}.library {','.join(map(str, sorted(widths)))}"
+            record.measure(way, lambda decoder=decoder, widths=widths: library_seconds(decoder, widths))  # type: ignore[misc]
+        record.measure(f"{name}.plain", lambda decoder=decoder: plain_seconds(decoder))  # type: ignore[misc]
+    record.measure("to_host_s", lambda: seconds(copy_to_host))
+
+
+def library_seconds(decoder: Decoder, widths: frozenset[int]) -> Figures:
+    """Where cuDNN does the convolutions to so many channels."""
+    fast_build.LIBRARY_WIDTHS = widths
+    try:
+        fast = FastDecoder(decoder)
+    finally:
+        fast_build.LIBRARY_WIDTHS = DEFAULT_WIDTHS
+    return {**fast_seconds(fast, CHUNK), "kernels_ms": kernels(fast)}
 
 
 def plain_seconds(decoder: Decoder) -> Figures:
@@ -138,6 +180,7 @@ def plain_seconds(decoder: Decoder) -> Figures:
 
 
 def fast_seconds(fast: FastDecoder, size: int) -> Figures:
+    """Of 40 frames in pieces of `size` latents; of the first piece; of the host's work."""
     state = decoder_state(fast.decode)
     latents = torch.randn(48, CHUNK, *LATENT_GRID, device=DEVICE)
     parts = latents.split(size, dim=1)
@@ -149,14 +192,16 @@ def fast_seconds(fast: FastDecoder, size: int) -> Figures:
 
     chunk()
     torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats(DEVICE)
     started = time.perf_counter()
     chunk()
     launching_s = time.perf_counter() - started
     return {
-        "chunk_s": seconds(chunk),
+        "chunk_s": seconds(chunk, runs=3, warm=True),
         "launching_s": launching_s,
-        "piece_s": seconds(lambda: fast.decode(parts[0], state)),
+        "piece_s": seconds(lambda: fast.decode(parts[0], state), runs=2, warm=True),
         "state_gib": state.nbytes / GIB,
+        "peak_gib": torch.cuda.max_memory_allocated(DEVICE) / GIB,
     }
 
 
@@ -173,23 +218,18 @@ def graph_seconds(fast: FastDecoder, size: int) -> Figures:
         for part in parts:
             _, after = captured.decode(part, after)
 
-    return {
-        "same_bits": same,
-        "chunk_s": seconds(chunk),
-        "piece_s": seconds(lambda: captured.decode(parts[0], state)),
-    }
+    return {"same_bits": same, "chunk_s": seconds(chunk, runs=3)}
 
 
 def kernels(fast: FastDecoder) -> dict[str, float]:
     """Milliseconds of each kernel in 40 frames, the longest first."""
     state = decoder_state(fast.decode)
     latents = torch.randn(48, CHUNK, *LATENT_GRID, device=DEVICE)
-    activities = [torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=activities) as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         fast.decode(latents, state)
         torch.cuda.synchronize()
     averages = sorted(profile.key_averages(), key=lambda row: -row.self_device_time_total)
-    return {f"{row.count} × {row.key[:70]}": row.self_device_time_total / 1000 for row in averages[:14]}
+    return {f"{row.count} × {row.key[:90]}": round(row.self_device_time_total / 1000, 2) for row in averages[:9]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,118 +279,97 @@ class Case:
 
 
 CASES = (
-    Case(name="p75 stage 0", frames=10, height=44, width=80, inputs=256, outputs=256),
-    Case(name="p75 stage 1", frames=20, height=88, width=160, inputs=256, outputs=256),
-    Case(name="p75 stage 2", frames=40, height=176, width=320, inputs=128, outputs=128),
     Case(name="p75 stage 3", frames=40, height=352, width=640, inputs=64, outputs=64),
-    Case(name="p75 up 1", frames=40, height=88, width=160, inputs=256, outputs=256, scale=2),
+    Case(name="p75 stage 2", frames=40, height=176, width=320, inputs=128, outputs=128),
     Case(name="p75 up 2", frames=40, height=176, width=320, inputs=128, outputs=128, scale=2),
     Case(name="p75 head", frames=40, height=352, width=640, inputs=64, outputs=12, pixels=True),
-    Case(name="full stage 0", frames=10, height=44, width=80, inputs=1024, outputs=1024),
-    Case(name="full stage 1", frames=20, height=88, width=160, inputs=1024, outputs=1024),
-    Case(name="full stage 2", frames=40, height=176, width=320, inputs=512, outputs=512),
+    Case(name="p75 up 1", frames=40, height=88, width=160, inputs=256, outputs=256, scale=2),
+    Case(name="p75 stage 1", frames=20, height=88, width=160, inputs=256, outputs=256),
     Case(name="full stage 3", frames=40, height=352, width=640, inputs=256, outputs=256),
+    Case(name="full stage 2", frames=40, height=176, width=320, inputs=512, outputs=512),
+    Case(name="full up 2", frames=40, height=176, width=320, inputs=512, outputs=512, scale=2),
+    Case(name="full head", frames=40, height=352, width=640, inputs=256, outputs=12, pixels=True),
+    Case(name="full stage 1", frames=20, height=88, width=160, inputs=1024, outputs=1024),
+    Case(name="full up 1", frames=40, height=88, width=160, inputs=1024, outputs=1024, scale=2),
+    Case(name="p75 stage 0", frames=10, height=44, width=80, inputs=256, outputs=256),
+    Case(name="full stage 0", frames=10, height=44, width=80, inputs=1024, outputs=1024),
 )
 
-WIDE = Blocks(rows=128, columns=256)
+WIDE = Blocks(rows=128, columns=256, stages=3)
 TALL = Blocks(rows=256, columns=128)
-SQUARE = Blocks(rows=128, columns=128, stages=3)
+SQUARE = Blocks(rows=128, columns=128, stages=3, warps=4)
+NARROW = Blocks(rows=128, columns=64, stages=3, warps=4)
+PAIRS = Blocks(rows=128, columns=64, depth=32, stages=2, warps=4, frames=2)
+QUADS = Blocks(rows=64, columns=64, depth=32, stages=3, warps=4, frames=4)
+LINE = Blocks(rows=128, columns=16, stages=4, warps=4)
 VARIANTS = {
     16: (
-        Blocks(rows=256, columns=16),
-        Blocks(rows=256, columns=16, stages=3, by_input=True),
-        Blocks(rows=256, columns=16, stages=3, by_input=True, warps=4),
-        Blocks(rows=128, columns=16, stages=4, by_input=True, warps=4),
+        LINE,
+        replace(LINE, depth=32, stages=3, frames=4),
+        replace(LINE, depth=32, stages=2, frames=8),
+        replace(LINE, rows=256, depth=32, stages=2, frames=4, warps=8),
     ),
     64: (
-        Blocks(rows=256, columns=64),
-        Blocks(rows=128, columns=64, warps=4, stages=3),
-        Blocks(rows=256, columns=64, stages=3, by_input=True),
-        Blocks(rows=128, columns=64, stages=3, by_input=True, warps=4),
-        Blocks(rows=128, columns=64, stages=2, by_input=True, warps=4),
+        NARROW,
+        replace(NARROW, stages=2),
+        replace(NARROW, rows=256, warps=8, stages=2),
+        PAIRS,
+        QUADS,
+        replace(PAIRS, rows=256, warps=8),
     ),
     128: (
         TALL,
-        replace(TALL, depth=128, stages=2),
-        replace(SQUARE, registers=128),
-        replace(SQUARE, warps=4),
-        Blocks(rows=128, columns=128, stages=3, by_input=True),
+        SQUARE,
+        replace(SQUARE, stages=2),
+        replace(SQUARE, rows=64),
+        replace(SQUARE, warps=8, depth=32, frames=2),
     ),
-    256: (WIDE, replace(WIDE, stages=3), replace(WIDE, depth=128, stages=2), replace(SQUARE, registers=128), TALL),
+    256: (WIDE, TALL, replace(TALL, stages=3), replace(WIDE, rows=64, warps=4, stages=2)),
 }
 
 
-def shapes() -> list[Figures]:
+def shapes(record: Record) -> None:
     """TFLOP/s of each way, at each shape; products of the phases instead of nine taps where space doubles."""
-    return [measure_case(case) for case in CASES]
+    for case in CASES:
+        record.measure(f"shape.{case.name}", lambda case=case: measure_case(case))  # type: ignore[misc]
 
 
 def measure_case(case: Case) -> Figures:
     source, convolution, shortcut, norm = case.make()
 
     def rate(run: Callable[[], Any]) -> float | str:
-        return guarded(lambda: case.tflop / seconds(run, runs=3))
+        return guarded(lambda: round(case.tflop / seconds(run, runs=3)))
 
-    ways = {"cudnn": rate(library_convolution(source, convolution, case))}
-    if not case.pixels:
-        ways["norm_s"] = guarded(lambda: seconds(norm_alone(convolution, case, norm, source)))
-    chosen = choose_blocks(convolution, case.frames, case.grid)
-    for blocks in dict.fromkeys((chosen, *VARIANTS[max(16, min(256, convolution.out_channels))])):
-        if not (blocks.by_input and case.scale == 2):
-            run = triton_convolution(source, convolution, case, shortcut, norm, blocks)
-            ways[describe(blocks)] = rate(run)
-    print(f"{case.name:14s} {case.tflop:6.2f} TFLOP  " + "  ".join(show(way) for way in ways.items()), flush=True)
-    torch.cuda.empty_cache()
-    return {**asdict(case), "tflop": case.tflop, "ways": ways}
+    ways: Figures = {"tflop": round(case.tflop, 2)}
+    if case.scale == 1 and not case.pixels:
+        library = for_library(convolution)
+        ways["cudnn alone"] = rate(lambda: products_of(source, library))
+        ways["cudnn"] = rate(convolving(source, library, case, shortcut, norm, None))
+    for blocks in VARIANTS[max(16, min(256, convolution.out_channels))]:
+        if blocks.frames == 1 or case.scale == 1:
+            ways[describe(blocks)] = rate(convolving(source, convolution, case, shortcut, norm, blocks))
+    return ways
 
 
-def library_convolution(source: Tensor, convolution: Convolution, case: Case) -> Callable[[], Any]:
-    """The same products by cuDNN, or nine taps of the enlarged source where space doubles; without bias or shortcut."""
-    x = picture(source).contiguous().permute(3, 0, 1, 2)[None]
-    if case.scale == 2:
-        images = F.interpolate(picture(source).permute(0, 3, 1, 2), scale_factor=2).contiguous(
-            memory_format=torch.channels_last
-        )
-        weight = torch.randn(case.outputs, case.inputs, 3, 3, device=DEVICE, dtype=x.dtype)
-        weight = weight.contiguous(memory_format=torch.channels_last)
-        return lambda: F.conv2d(images, weight, padding=1)
-    kernel = convolution.weights.view(3, 3, 3, case.inputs, -1).permute(4, 3, 0, 1, 2)
-    weight = kernel.contiguous(memory_format=torch.channels_last_3d)
-    return lambda: F.conv3d(x, weight, padding=(0, 1, 1))
-
-
-def triton_convolution(
-    source: Tensor, convolution: Convolution, case: Case, shortcut: Shortcut | None, norm: Any, blocks: Blocks
+def convolving(
+    source: Tensor, convolution: Convolution, case: Case, shortcut: Shortcut | None, norm: Any, blocks: Blocks | None
 ) -> Callable[[], Any]:
     grid = case.grid if case.scale == 1 else case.grid.doubled
     if case.pixels:
         pixels = source.new_empty(case.frames, *(2 * n for n in (case.height, case.width)), 3, dtype=torch.uint8)
         return lambda: launch_pixels(source, convolution, pixels, blocks=blocks)
     raw = empty_frames(case.frames, grid, convolution.out_channels, source)
-    active = torch.empty_like(raw) if convolution.out_channels <= blocks.columns else None
+    active = torch.empty_like(raw)
     return lambda: launch_convolve(
         source, convolution, raw=raw, active=active, norm=norm, shortcut=shortcut, blocks=blocks
     )
 
 
-def norm_alone(convolution: Convolution, case: Case, norm: Any, like: Tensor) -> Callable[[], Any]:
-    grid = case.grid if case.scale == 1 else case.grid.doubled
-    frames = empty_frames(case.frames, grid, convolution.out_channels, like).normal_()
-    out = torch.empty_like(frames)
-    return lambda: activate(frames, norm, into=out)
-
-
-def describe(blocks: Blocks) -> str:
-    way = "in" if blocks.by_input else "out"
-    limit = "" if blocks.registers is None else f" r{blocks.registers}"
-    return f"{way} {blocks.rows}x{blocks.columns}x{blocks.depth} w{blocks.warps} s{blocks.stages}{limit}"
-
-
-def show(item: tuple[str, Any]) -> str:
-    name, value = item
-    if isinstance(value, str):
-        return f"[{name}] {value[:60]}"
-    return f"[{name}] {value * 1000:.2f} ms" if name.endswith("_s") else f"[{name}] {value:.0f}"
+def describe(blocks: Blocks | None) -> str:
+    if blocks is None:
+        return "cudnn"
+    frames = "" if blocks.frames == 1 else f"{blocks.frames}x"
+    return f"{frames}{blocks.rows}x{blocks.columns}x{blocks.depth} w{blocks.warps} s{blocks.stages}"
 
 
 def guarded(measure: Callable[[], float]) -> float | str:
@@ -358,7 +377,7 @@ def guarded(measure: Callable[[], float]) -> float | str:
     try:
         return measure()
     except Exception as error:  # a compiler's errors have many kinds, and one way's failure is a result
-        return f"failed: {type(error).__name__} {error}"[:300]
+        return f"failed: {type(error).__name__} {error}"[:200]
 
 
 def build(pruning: float) -> Decoder:
@@ -418,9 +437,10 @@ def copy_to_host() -> None:
     torch.empty(frames.shape, dtype=frames.dtype, pin_memory=True).copy_(frames, non_blocking=True)
 
 
-def seconds(call: Callable[[], Any], *, runs: int = 5) -> float:
-    """The median of some runs, after one that does not count."""
-    call()
+def seconds(call: Callable[[], Any], *, runs: int = 5, warm: bool = False) -> float:
+    """The median of some runs, after one that does not count unless all is warm."""
+    if not warm:
+        call()
     times = []
     for _ in range(runs):
         start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -18,17 +19,18 @@ from worldloom.model.fast_vae.convolution import (
     Shortcut,
     convolution_of,
     convolve_plainly,
+    for_library,
     upsampling_convolution,
 )
 from worldloom.model.fast_vae.convolution_kernel import Blocks, choose_blocks, launch_convolve, launch_pixels
 from worldloom.model.fast_vae.grid import Grid, empty_frames, framed
+from worldloom.model.fast_vae.library import finish_products
 from worldloom.model.fast_vae.norm import Norm, norm_of, normed
 from worldloom.model.fast_vae.norm_kernel import launch_activate
 from worldloom.model.fast_vae.pixels import convolve_pixels
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-BY_OUTPUT = Blocks(rows=16, columns=32, depth=16, warps=4)
-BY_INPUT = Blocks(rows=16, columns=32, depth=16, warps=4, by_input=True)
+BLOCKS = Blocks(rows=16, columns=32, depth=16, warps=4)
 
 
 def random_frames(count: int, height: int, width: int, channels: int) -> Tensor:
@@ -73,11 +75,31 @@ def assert_kernel_agrees(
     torch.testing.assert_close(targets[3], targets[2], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("blocks", [BY_OUTPUT, BY_INPUT], ids=["by output", "by input"])
-def test_a_causal_convolution_with_norm_and_shortcut(blocks: Blocks) -> None:
+@pytest.mark.parametrize("frames", [1, 2, 4])
+def test_a_causal_convolution_with_norm_and_shortcut(frames: int) -> None:
     source = random_frames(5, 3, 5, 24)
     shortcut = Shortcut(frames=random_frames(3, 3, 5, 24))
+    blocks = replace(BLOCKS, frames=frames)
     assert_kernel_agrees(source, spatial_and_causal(24, 20), blocks, norm=random_norm(20), shortcut=shortcut)
+
+
+def test_what_a_library_convolved_with_its_margin_is_finished_like_the_rest() -> None:
+    source, convolution, norm = random_frames(5, 3, 5, 24), spatial_and_causal(24, 20), random_norm(20)
+    shortcut = Shortcut(frames=random_frames(3, 3, 5, 24))
+    filters = for_library(convolution).filters
+    assert filters is not None
+    products = nn.functional.conv3d(source.permute(3, 0, 1, 2)[None], filters, padding=(0, 1, 1))
+    results = [torch.full_like(shortcut.frames, 7.0) for _ in range(4)]
+    convolve_plainly(source, convolution, raw=results[0], active=results[1], norm=norm, shortcut=shortcut)
+    finish_products(
+        products[0].permute(1, 2, 3, 0).contiguous(),
+        convolution,
+        raw=results[2],
+        active=results[3],
+        norm=norm,
+        shortcut=shortcut,
+    )
+    torch.testing.assert_close(results[2:], results[:2], rtol=1e-4, atol=1e-4)
 
 
 def test_rows_wider_than_a_block_are_normed_afterwards() -> None:
@@ -95,21 +117,21 @@ def test_an_enlarging_convolution_with_the_stage_shortcut(time_factor: int, miss
         time_offset=missing,
         repeats=12 * 4 * time_factor // 24,
     )
-    assert_kernel_agrees(source, enlarging(24, 12), BY_OUTPUT, norm=random_norm(12), shortcut=shortcut)
+    assert_kernel_agrees(source, enlarging(24, 12), BLOCKS, norm=random_norm(12), shortcut=shortcut)
 
 
 @pytest.mark.parametrize("kernel", [(3, 1, 1), (1, 1, 1)])
 def test_a_convolution_without_neighbours(kernel: tuple[int, int, int]) -> None:
-    assert_kernel_agrees(random_frames(4, 2, 3, 16), from_layer(nn.Conv3d(16, 8, kernel)), BY_OUTPUT)
+    assert_kernel_agrees(random_frames(4, 2, 3, 16), from_layer(nn.Conv3d(16, 8, kernel)), BLOCKS)
 
 
-@pytest.mark.parametrize("by_input", [False, True])
-def test_the_last_convolution_to_pixels(by_input: bool) -> None:
+@pytest.mark.parametrize("frames", [1, 4])
+def test_the_last_convolution_to_pixels(frames: int) -> None:
     source = random_frames(4, 3, 5, 16)
     convolution = spatial_and_causal(16, 12)
     expected = convolve_pixels(source.cpu(), from_cpu(convolution))
     pixels = torch.full_like(expected, 9, device=DEVICE)
-    launch_pixels(source, convolution, pixels, blocks=Blocks(rows=16, columns=16, depth=16, warps=4, by_input=by_input))
+    launch_pixels(source, convolution, pixels, blocks=Blocks(rows=16, columns=16, depth=16, warps=4, frames=frames))
     difference = (pixels.cpu().int() - expected.int()).abs()
     assert int(difference.max()) <= 1
     assert float(difference.float().mean()) < 1e-2
@@ -135,11 +157,10 @@ def test_norm_and_silu(channels: int) -> None:
 
 
 @pytest.mark.parametrize("channels", [12, 64, 128, 256, 1024])
-@pytest.mark.parametrize("frames", [4, 40])
-def test_blocks_are_chosen_that_hold_a_row_or_split_it_evenly(channels: int, frames: int) -> None:
+def test_blocks_are_chosen_that_hold_a_row_or_split_it_evenly(channels: int) -> None:
     with torch.device("meta"):
         convolution = Convolution(
             weights=torch.empty(27 * 64, channels), bias=torch.empty(channels), kernel=(3, 3, 3), channels=channels
         )
-    blocks = choose_blocks(convolution, frames, Grid(height=4, width=4))
+    blocks = choose_blocks(convolution)
     assert blocks.columns >= channels or channels % blocks.columns == 0
