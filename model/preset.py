@@ -190,8 +190,9 @@ class Preset:
 
     @property
     def tokens_per_frame(self) -> int:
-        """Transformer tokens of one latent frame, from patches of 1×2×2 latents."""
-        return (self.latent_height // 2) * (self.latent_width // 2)
+        """Transformer tokens of one latent frame; in patches of 1×2×2 latents where there is no transformer."""
+        _, rows, columns = (1, 2, 2) if self.transformer is None else self.transformer.patch_size
+        return (self.latent_height // rows) * (self.latent_width // columns)
 
     @property
     def decoder(self) -> VAEConfig:

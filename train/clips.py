@@ -58,10 +58,10 @@ class Clips:
         """(B, C, T - known, h, w) what the model has to make."""
         return self.latents[:, :, self.known :]
 
-    @property
-    def segments(self) -> tuple[int, int]:
+    def segments(self, patch_size: tuple[int, ...]) -> tuple[int, int]:
         """Tokens that are given (memory, image or past), and tokens that are made."""
-        tokens = self.latents.shape[3] // 2 * (self.latents.shape[4] // 2)
+        _, rows, columns = patch_size
+        tokens = self.latents.shape[3] // rows * (self.latents.shape[4] // columns)
         given = self.memory_frames + self.known
         return given * tokens, (self.latents.shape[2] - self.known) * tokens
 

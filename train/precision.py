@@ -21,11 +21,8 @@ class Trainee(Generic[Network]):
     def __init__(self, network: Network, *, dtype: torch.dtype) -> None:
         self.network = network
         self.running: Network = network if dtype == torch.float32 else copy.deepcopy(network).to(dtype)
-        self._pairs = [
-            (slow, fast)
-            for slow, fast in zip(network.parameters(), self.running.parameters(), strict=True)
-            if slow.requires_grad
-        ]
+        # All of them: those that do not learn may still be loaded from a checkpoint.
+        self._pairs = list(zip(network.parameters(), self.running.parameters(), strict=True))
 
     @property
     def is_copy(self) -> bool:
@@ -35,9 +32,15 @@ class Trainee(Generic[Network]):
         """Moves the running copy's gradients to the float32 weights."""
         if not self.is_copy:
             return
+        learned: list[tuple[nn.Parameter, Tensor]] = []
         for slow, fast in self._pairs:
-            slow.grad = None if fast.grad is None else fast.grad.float()
-            fast.grad = None
+            if fast.grad is not None:
+                learned.append((slow, fast.grad))
+            slow.grad = fast.grad = None
+        gradients = [torch.empty_like(slow) for slow, _ in learned]
+        torch._foreach_copy_(gradients, [gradient for _, gradient in learned])
+        for (slow, _), gradient in zip(learned, gradients, strict=True):
+            slow.grad = gradient
 
     @torch.no_grad()
     def refresh(self) -> None:

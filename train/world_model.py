@@ -40,7 +40,7 @@ class WorldModel(nn.Module):
         out: Tensor = self.transformer(
             torch.cat([given, noisy], dim=2).to(dtype),
             timesteps=times,
-            segments=clips.segments,
+            segments=clips.segments(self.transformer.config.patch_size),
             conditioning=conditioning,
             memory=None if clips.memory is None else clips.memory.to(dtype),
         )

@@ -169,7 +169,7 @@ def test_without_memory_a_later_clip_keeps_its_own_cameras() -> None:
     bare = clips.without_memory()
     assert bare.memory is None and bare.memory_frames == 0
     assert torch.equal(bare.cameras, clips.cameras[:, 5:])
-    assert bare.segments == (4 * 6, 10 * 6)
+    assert bare.segments((1, 2, 2)) == (4 * 6, 10 * 6)
 
 
 def test_nulled_clips_are_neutral_where_marked_and_nowhere_else() -> None:
