@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Unpack
 
 import numpy as np
+from worldloom_client import StartRequest, World, WorldFrame, WorldInfo, open_world
 
 from ..errors import ServiceError
 from .actions import Actions
-from .client import StartRequest, Ticket, World, WorldFrame, open_world
 from .clips import ClipWriter, ContactSheet
+from .remote_errors import known_errors
 
 OnFrame = Callable[[World, WorldFrame], None]
 _PER_PIECE = ("decode", "encode")
@@ -28,7 +29,7 @@ class Measurements:
 
     started_s: float
     """Before the session was asked for, on the monotonic clock."""
-    ticket: Ticket | None = None
+    info: WorldInfo | None = None
     frames: int = 0
     first_frame_s: float = 0.0
     latencies_s: list[float] = field(default_factory=list)
@@ -79,45 +80,46 @@ async def record(
     *,
     clip: Path,
     sheet: Path | None = None,
-    title: Callable[[Ticket], str] = lambda ticket: "",
+    title: Callable[[WorldInfo], str] = lambda info: "",
     on_frame: OnFrame = lambda world, frame: None,
     **start: Unpack[StartRequest],
 ) -> Measurements:
     """Open a world, play all actions, and write the clip and, if asked for, the contact sheet under `title`.
 
-    Raises what the client raises; what came before is on disk then.
+    Raises what the service reports; what came before is on disk then.
     """
     seen = Measurements(started_s=time.monotonic())
-    async with open_world(url, **start) as world:
-        ticket = seen.ticket = world.ticket
-        event_id = await world.play(actions)
-        pictures = ContactSheet(total_frames=len(actions), frame_rate=ticket.frame_rate, title=title(ticket))
-        with ClipWriter(clip, width=ticket.width, height=ticket.height, frame_rate=ticket.frame_rate) as writer:
-            async for frame in world.frames():
-                seen.add(frame)
-                # Encoding would keep the event loop from reading and acknowledging.
-                await asyncio.to_thread(writer.write, frame.image, frame.held)
-                pictures.add(seen.frames - 1, frame.image, frame.chunk, frame.held)
-                on_frame(world, frame)
-                if frame.frame_id + 1 >= world.applied.get(event_id, 0) + len(actions):
-                    break
-            else:
-                raise ServiceError(f"the session ended after {seen.frames} of {len(actions)} frames")
+    with known_errors():
+        async with open_world(url, **start) as world:
+            info = seen.info = world.info
+            event_id = await world.play(actions.rows())
+            pictures = ContactSheet(total_frames=len(actions), frame_rate=info.frame_rate, title=title(info))
+            with ClipWriter(clip, width=info.width, height=info.height, frame_rate=info.frame_rate) as writer:
+                async for frame in world.frames():
+                    seen.add(frame)
+                    # Encoding would keep the event loop from reading and acknowledging.
+                    await asyncio.to_thread(writer.write, frame.image, frame.held)
+                    pictures.add(seen.frames - 1, frame.image, frame.chunk, frame.held)
+                    on_frame(world, frame)
+                    if frame.frame_id + 1 >= world.applied.get(event_id, 0) + len(actions):
+                        break
+                else:
+                    raise ServiceError(f"the session ended after {seen.frames} of {len(actions)} frames")
     if sheet is not None:
         pictures.save(sheet)
     return seen
 
 
-def describe_weights(ticket: Ticket) -> str:
+def describe_weights(info: WorldInfo) -> str:
     """Whether what was seen can be a world at all."""
-    if ticket.trained:
-        return f"preset {ticket.preset}: trained weights"
-    return f"preset {ticket.preset}: UNTRAINED weights (seeded noise: the pictures mean nothing)"
+    if info.trained:
+        return f"preset {info.preset}: trained weights"
+    return f"preset {info.preset}: UNTRAINED weights (seeded noise: the pictures mean nothing)"
 
 
 def format_measurements(seen: Measurements) -> str:
     """A short report: pace, latencies and a table of stages."""
-    rate = seen.ticket.frame_rate if seen.ticket else 0.0
+    rate = seen.info.frame_rate if seen.info else 0.0
     lines = [
         f"{seen.frames} frames in {len(seen.chunk_starts)} chunks",
         f"frames a second     {seen.frames_per_s:8.1f}      (played at {rate:g})",

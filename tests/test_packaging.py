@@ -15,7 +15,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-FOLDERS = PYPROJECT["tool"]["setuptools"]["package-dir"]
+MAPPED = PYPROJECT["tool"]["setuptools"]["package-dir"]
+CLIENT = "serve/client"
+"""Imports as worldloom_client, and is a distribution of its own."""
+FOLDERS = {name: folder for name, folder in MAPPED.items() if name.startswith("worldloom.")}
 
 WRONG_TYPE = "from worldloom.model.clip import NEW_FRAMES\nname: str = NEW_FRAMES\n"
 RIGHT_TYPE = "from worldloom.model.clip import NEW_FRAMES\ncount: int = NEW_FRAMES\n"
@@ -58,13 +61,18 @@ def test_every_source_folder_is_listed_as_a_package() -> None:
         ".".join(["worldloom", *path.parent.relative_to(ROOT).parts])
         for folder in FOLDERS.values()
         for path in (ROOT / folder).rglob("__init__.py")
+        if not path.is_relative_to(ROOT / CLIENT)
     }
-    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == found
+    client = {"worldloom_client", "worldloom_client.protocol"}
+    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == found | client
+    assert set(MAPPED) - set(FOLDERS) == client
 
 
 def test_type_checkers_are_pointed_at_every_folder() -> None:
     links = {path.name: path.resolve() for path in (ROOT / "typings" / "worldloom").iterdir()}
     assert links == {folder: ROOT / folder for folder in FOLDERS.values()}
+    assert (ROOT / "typings" / "worldloom_client").resolve() == ROOT / CLIENT
+    assert (ROOT / CLIENT / "protocol").resolve() == ROOT / MAPPED["worldloom_client.protocol"]
 
 
 def test_editable_install_imports_the_checkout() -> None:
@@ -78,11 +86,15 @@ def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     tracked = subprocess.run(
         ["git", "ls-files", *FOLDERS.values()], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    documents = (".md",)
+    client = {name for name in tracked.stdout.split() if name.startswith(f"{CLIENT}/")}
     missing = [
-        name for name in tracked.stdout.split() if f"worldloom/{name}" not in names and not name.endswith(documents)
+        name
+        for name in tracked.stdout.split()
+        if name not in client and f"worldloom/{name}" not in names and not name.endswith(".md")
     ]
     assert missing == []
+    modules = {name for name in client if name.count("/") == 2 and name.endswith((".py", "py.typed"))}
+    assert {name.replace(CLIENT, "worldloom_client") for name in modules} <= names
     assert not any(name.startswith("worldloom/tests") for name in names)
 
 

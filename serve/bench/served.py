@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Unpack
 
 import numpy as np
+from worldloom_client import StartRequest, World, open_world
 
 from ...errors import ServiceError
 from ...model.preset import Preset
 from ..actions import Held
-from ..client import StartRequest, World, open_world
 from ..recording import Measurements
+from ..remote_errors import known_errors
 from ..samples import list_samples
 from .machine import where_it_ran
 from .records import ServedRecord
@@ -81,11 +82,12 @@ def measure_service(url: str, config: ServedConfig, on_frame: OnFrame) -> Served
     Raises ServiceError when it cannot be reached or made too little, PresetUnknown when it runs another preset.
     """
     sample = list_samples()[0]
-    # The very first session also pays for what a service's processes do once.
-    asyncio.run(_first_frame_s(url, preset=config.preset.name, seed=SEED))
-    by_prompt = asyncio.run(_first_frame_s(url, prompt=sample.prompt, seed=SEED))
-    by_image = asyncio.run(_first_frame_s(url, image=sample.read_bytes(), prompt="", seed=SEED))
-    played = asyncio.run(_play_all(url, config, on_frame))
+    with known_errors():
+        # The very first session also pays for what a service's processes do once.
+        asyncio.run(_first_frame_s(url, preset=config.preset.name, seed=SEED))
+        by_prompt = asyncio.run(_first_frame_s(url, prompt=sample.prompt, seed=SEED))
+        by_image = asyncio.run(_first_frame_s(url, image=sample.read_bytes(), prompt="", seed=SEED))
+        played = asyncio.run(_play_all(url, config, on_frame))
     return _record(config, played, by_prompt, by_image)
 
 
@@ -102,7 +104,7 @@ def late_frames(arrivals_s: Sequence[float], frame_rate: float) -> int:
 async def _first_frame_s(url: str, **start: Unpack[StartRequest]) -> float:
     """Seconds from asking for a session to its first frame."""
     started = time.monotonic()
-    async with open_world(url, **start) as world:
+    async with open_world(url, codecs=[CODEC], **start) as world:
         await world.hold(HELD[0])
         async for frame in world.frames():
             return frame.received_s - started
@@ -117,8 +119,8 @@ async def _play(url: str, config: ServedConfig, session: int, on_frame: OnFrame)
     seen = Measurements(started_s=time.monotonic())
     arrivals_s: list[float] = []
     stop_s = float("inf")
-    async with open_world(url, seed=SEED + session) as world:
-        seen.ticket = world.ticket
+    async with open_world(url, codecs=[CODEC], seed=SEED + session) as world:
+        seen.info = world.info
         changing = asyncio.create_task(_change_controls(world, session))
         try:
             async for frame in world.frames():

@@ -4,64 +4,112 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar, Unpack
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, TypeVar, Unpack, cast
 
-from ..actions import Actions, Held
+from .controls import Held, Pose
 from .frames import WorldFrame
-from .http import StartRequest, Ticket
-from .world import World, open_world
+from .service import StartRequest
+from .world import Credential, World, WorldInfo, join_world, open_world
 
 T = TypeVar("T")
 
 
 class BlockingWorld:
-    """A world whose methods wait. Made by `open_world_blocking`."""
+    """A world whose methods wait. Made by `open_world_blocking` or `join_world_blocking`."""
 
     def __init__(self, world: World, loop: asyncio.AbstractEventLoop) -> None:
         self._world = world
         self._loop = loop
 
     @property
-    def ticket(self) -> Ticket:
-        """The session's id, size and frame rate."""
-        return self._world.ticket
+    def info(self) -> WorldInfo:
+        """As World.info."""
+        return self._world.info
 
     @property
     def applied(self) -> dict[int, int]:
-        """Event id → first frame id that the event shaped."""
+        """As World.applied."""
         return dict(self._world.applied)
 
-    def play(self, actions: Actions) -> int:
+    def play(self, rows: Iterable[Held]) -> int:
         """As World.play."""
-        return self._wait(self._world.play(actions))
+        return self._wait(self._world.play(rows))
 
     def hold(self, held: Held, *, pitch_motion: float = 0.0, yaw_motion: float = 0.0) -> int:
         """As World.hold."""
         return self._wait(self._world.hold(held, pitch_motion=pitch_motion, yaw_motion=yaw_motion))
 
-    def frames(self) -> Iterator[WorldFrame]:
+    def go_to(self, pose: Pose | None, *, look_only: bool = False) -> int:
+        """As World.go_to."""
+        return self._wait(self._world.go_to(pose, look_only=look_only))
+
+    def prompt(self, text: str) -> int:
+        """As World.prompt."""
+        return self._wait(self._world.prompt(text))
+
+    def pause(self) -> int:
+        """As World.pause."""
+        return self._wait(self._world.pause())
+
+    def resume(self) -> int:
+        """As World.resume."""
+        return self._wait(self._world.resume())
+
+    def reset(self) -> int:
+        """As World.reset."""
+        return self._wait(self._world.reset())
+
+    def rewind(self, chunk: int, *, branch: int | None = None) -> int:
+        """As World.rewind."""
+        return self._wait(self._world.rewind(chunk, branch=branch))
+
+    def settled(self, event_id: int) -> int:
+        """As World.settled."""
+        return self._wait(self._world.settled(event_id))
+
+    def frames(self, *, is_paced: bool = False) -> Iterator[WorldFrame]:
         """As World.frames."""
-        frames = self._world.frames()
+        frames = cast(AsyncGenerator[WorldFrame], self._world.frames(is_paced=is_paced))
 
         async def take() -> WorldFrame | None:
             return await anext(frames, None)
 
-        while (frame := self._wait(take())) is not None:
-            yield frame
+        try:
+            while (frame := self._wait(take())) is not None:
+                yield frame
+        finally:
+            self._wait(frames.aclose())
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
 @contextmanager
-def open_world_blocking(url: str, **start: Unpack[StartRequest]) -> Iterator[BlockingWorld]:
+def open_world_blocking(
+    url: str, *, codecs: Sequence[str] | None = None, key: str = "", **start: Unpack[StartRequest]
+) -> Iterator[BlockingWorld]:
     """As `open_world`, for code without `async`; keyword arguments are the same."""
+    with _in_thread(lambda: open_world(url, codecs=codecs, key=key, **start)) as world:
+        yield world
+
+
+@contextmanager
+def join_world_blocking(
+    url: str, credential: Credential, *, codecs: Sequence[str] | None = None
+) -> Iterator[BlockingWorld]:
+    """As `join_world`, for code without `async`; arguments are the same."""
+    with _in_thread(lambda: join_world(url, credential, codecs=codecs)) as world:
+        yield world
+
+
+@contextmanager
+def _in_thread(open_: Callable[[], AbstractAsyncContextManager[World]]) -> Iterator[BlockingWorld]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="worldloom-client", daemon=True)
     thread.start()
-    opened = open_world(url, **start)
+    opened = open_()
     try:
         world = asyncio.run_coroutine_threadsafe(opened.__aenter__(), loop).result()
         try:

@@ -63,7 +63,7 @@ def play_demo(url: str, actions: Actions, *, sample: str, seed: int, out: Path) 
                 actions,
                 clip=clip,
                 sheet=sheet,
-                title=lambda ticket: f"worldloom demo · {sample} · seed {seed} · {describe_weights(ticket)}",
+                title=lambda info: f"worldloom demo · {sample} · seed {seed} · {describe_weights(info)}",
                 on_frame=lambda world, frame: advance(bar, world, frame),
                 sample=sample,
                 seed=seed,

@@ -8,10 +8,10 @@ from typing import Literal, NoReturn
 
 import click
 from tqdm import tqdm
+from worldloom_client import World, WorldFrame
 
 from ...model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES
 from ..actions import Actions, fitted
-from ..client import World, WorldFrame
 from ..recording import Measurements, describe_weights, format_measurements, record
 from ..scripts import load_script, sample_scripts
 
@@ -59,7 +59,7 @@ def play(
                 actions,
                 clip=out,
                 sheet=sheet,
-                title=lambda ticket: f"worldloom · {script} · {describe_weights(ticket)}",
+                title=lambda info: f"worldloom · {script} · {describe_weights(info)}",
                 on_frame=lambda world, frame: advance(bar, world, frame),
                 sample=sample,
                 image=image.read_bytes() if image else None,
@@ -93,7 +93,7 @@ def advance(bar: tqdm[NoReturn], world: World, frame: WorldFrame) -> None:
 
 def show(seen: Measurements, clip: Path, sheet: Path | None) -> None:
     """Print the report and where the files are."""
-    assert seen.ticket is not None
+    assert seen.info is not None
     click.echo(format_measurements(seen))
-    click.echo(f"\n{describe_weights(seen.ticket)}")
+    click.echo(f"\n{describe_weights(seen.info)}")
     click.echo(f"clip  {clip}" + (f"\nsheet {sheet}" if sheet else ""))

@@ -12,13 +12,24 @@ from click.testing import CliRunner
 from PIL import Image
 from worldloom.errors import NotAnImage, ScriptError
 from worldloom.serve.actions import Held
-from worldloom.serve.client import Ticket, WorldFrame
 from worldloom.serve.commands.play import play
 from worldloom.serve.recording import Measurements, describe_weights, format_measurements
+from worldloom_client import Pose, WorldFrame, WorldInfo
+from worldloom_client.protocol import session_pb2 as pb
 
 from .fake_service import FakeService
 
-TICKET = Ticket(session_id="s", token="t", stream_url="", preset="fake", width=4, height=4, frame_rate=16, trained=True)
+INFO = WorldInfo(
+    session_id="s",
+    is_player=True,
+    preset="fake",
+    trained=True,
+    width=4,
+    height=4,
+    frame_rate=16,
+    first_chunk_frames=57,
+    frames_per_chunk=40,
+)
 
 
 @pytest.fixture
@@ -85,7 +96,9 @@ def frame(frame_id: int, chunk: int, received_s: float, stages_ms: dict[str, flo
         branch=0,
         chunk=chunk,
         image=np.zeros((4, 4, 3), np.uint8),
+        codec=pb.CODEC_JPEG,
         held=Held(),
+        pose=Pose(),
         received_s=received_s,
         latency_s=0.5 if frame_id == 0 else None,
         stages_ms=stages_ms or {},
@@ -93,7 +106,7 @@ def frame(frame_id: int, chunk: int, received_s: float, stages_ms: dict[str, flo
 
 
 def test_pace_counts_whole_chunks_and_stages_add_up_over_pieces() -> None:
-    seen = Measurements(started_s=100.0, ticket=TICKET)
+    seen = Measurements(started_s=100.0, info=INFO)
     for frame_id, chunk, at in [(0, 0, 102), (40, 0, 103), (57, 1, 104), (97, 2, 106), (137, 3, 108), (140, 3, 108.1)]:
         seen.add(frame(frame_id, chunk, at, {"plan": 1.0, "decode": 10.0, "encode": 2.0}))
     assert seen.first_frame_s == 2
@@ -106,7 +119,7 @@ def test_pace_counts_whole_chunks_and_stages_add_up_over_pieces() -> None:
 
 
 def test_one_chunk_is_paced_from_the_start() -> None:
-    seen = Measurements(started_s=100.0, ticket=TICKET)
+    seen = Measurements(started_s=100.0, info=INFO)
     seen.add(frame(0, 0, 101.0))
     seen.add(frame(1, 0, 102.0))
     assert seen.frames_per_s == pytest.approx(1)
@@ -114,4 +127,4 @@ def test_one_chunk_is_paced_from_the_start() -> None:
 
 
 def test_trained_weights_are_told_from_untrained_ones() -> None:
-    assert "UNTRAINED" not in describe_weights(TICKET)
+    assert "UNTRAINED" not in describe_weights(INFO)

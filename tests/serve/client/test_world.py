@@ -9,17 +9,26 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from worldloom.errors import NotAuthorized, Overloaded, PresetUnknown, ServiceError, WorkerLost, WorldloomError
+from worldloom.errors import NotAuthorized
 from worldloom.serve import wire
-from worldloom.serve.actions import Held
-from worldloom.serve.client import ServiceClient, WorldFrame, open_world, open_world_blocking
-from worldloom.serve.client import world as world_module
-from worldloom.serve.client.http import is_loopback
-from worldloom.serve.client.remote_errors import error_from
 from worldloom.serve.samples import load_sample
 from worldloom.serve.scripts import parse_script
+from worldloom_client import (
+    PROTOCOL_VERSION,
+    Held,
+    ProtocolError,
+    Unreachable,
+    WorldError,
+    WorldFrame,
+    link,
+    open_service,
+    open_world,
+    open_world_blocking,
+)
+from worldloom_client.address import parse_address
+from worldloom_client.http_service import HttpService
 
-from .fake_service import FakeService
+from ..fake_service import FakeService
 
 
 @pytest.fixture
@@ -32,7 +41,7 @@ async def take(url: str, script: str, count: int, **start: object) -> list[World
     """The first `count` frames of a new world that plays the script."""
     taken: list[WorldFrame] = []
     async with open_world(url, **start) as world:  # type: ignore[arg-type]
-        await world.play(parse_script(script))
+        await world.play(parse_script(script).rows())
         async for frame in world.frames():
             taken.append(frame)
             if len(taken) == count:
@@ -67,7 +76,7 @@ def test_latency_is_told_once_an_event(service: FakeService) -> None:
     async def play() -> list[float]:
         latencies, turned = [], 0
         async with open_world(service.url) as world:
-            await world.play(parse_script("still 57"))
+            await world.play(parse_script("still 57").rows())
             async for frame in world.frames():
                 if frame.latency_s is not None:
                     latencies.append(frame.latency_s)
@@ -95,7 +104,7 @@ def test_a_broken_connection_costs_no_frame_and_no_event(service: FakeService) -
     async def play() -> tuple[list[int], int]:
         ids = []
         async with open_world(service.url) as world:
-            await world.play(parse_script("forward 177"))
+            await world.play(parse_script("forward 177").rows())
             async for frame in world.frames():
                 ids.append(frame.frame_id)
                 if len(ids) == 177:
@@ -111,11 +120,10 @@ def test_a_broken_connection_costs_no_frame_and_no_event(service: FakeService) -
 def test_an_event_sent_into_a_broken_connection_arrives_after_the_reconnect(service: FakeService) -> None:
     async def play() -> None:
         async with open_world(service.url) as world:
-            await world.play(parse_script("still 57"))
+            await world.play(parse_script("still 57").rows())
             async for frame in world.frames():
                 if frame.frame_id == 5:
-                    assert world._socket is not None
-                    world._socket.transport.abort()
+                    world.break_connection()
                     await world.hold(Held(left=True))
                 if frame.held.left:
                     return
@@ -133,47 +141,49 @@ def test_a_service_that_refuses_for_a_while_is_tried_again(service: FakeService)
 def test_a_service_that_goes_on_refusing_gives_its_own_reason(
     service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world_module, "RECONNECT_WAITS_S", (0.01, 0.01))
+    monkeypatch.setattr(link, "RECONNECT_WAITS_S", (0.01, 0.01))
     service.faults.refuse_connections = 100
-    with pytest.raises(Overloaded, match="full"):
+    with pytest.raises(WorldError, match="full") as caught:
         asyncio.run(take(service.url, "still 57", 3))
+    assert caught.value.code == "overloaded" and caught.value.is_retryable
     assert service.hellos == 3
 
 
 def test_an_error_of_the_session_is_raised_as_what_it_was(service: FakeService) -> None:
     service.faults.fail_after = (10, NotAuthorized("the token was withdrawn", hint="Open another session."))
-    with pytest.raises(NotAuthorized, match="withdrawn") as caught:
+    with pytest.raises(WorldError, match="withdrawn") as caught:
         asyncio.run(take(service.url, "still 57", 57))
-    assert caught.value.hint == "Open another session."
+    assert caught.value.code == "not_authorized" and caught.value.hint == "Open another session."
 
 
 def test_bytes_that_are_no_message_are_refused(service: FakeService) -> None:
     service.faults.send_garbage = True
-    with pytest.raises(WorldloomError, match="something else"):
+    with pytest.raises(ProtocolError, match="something else"):
         asyncio.run(take(service.url, "still 57", 57))
 
 
 def test_a_refused_request_is_raised_as_what_it_was(service: FakeService) -> None:
-    with pytest.raises(PresetUnknown, match="huge") as caught:
+    with pytest.raises(WorldError, match="huge") as caught:
         asyncio.run(take(service.url, "still", 1, preset="huge"))
     assert caught.value.hint == "Presets: fake."
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nonsense", "http://[bad"])
 def test_no_service_there_is_one_clear_error(url: str) -> None:
-    with pytest.raises(ServiceError) as caught:
+    with pytest.raises(Unreachable) as caught:
         asyncio.run(take(url, "still", 1))
     assert url in caught.value.message and "worldloom serve" in caught.value.hint
 
 
 def test_another_kind_of_server_is_told_apart(service: FakeService) -> None:
-    with pytest.raises(ServiceError, match="HTTP 40"):
+    with pytest.raises(WorldError, match="HTTP 40"):
         asyncio.run(take(service.url + "/elsewhere", "still", 1))
 
 
 def test_samples_are_listed(service: FakeService) -> None:
     async def names() -> list[str]:
-        async with ServiceClient(service.url) as client:
+        async with open_service(service.url) as client:
+            assert isinstance(client, HttpService)
             return [sample["name"] for sample in await client.samples()]
 
     assert "courtyard" in asyncio.run(names())
@@ -181,21 +191,15 @@ def test_samples_are_listed(service: FakeService) -> None:
 
 def test_the_blocking_client_plays_and_ends_the_session(service: FakeService) -> None:
     with open_world_blocking(service.url, sample="garden") as world:
-        world.play(parse_script("forward 57"))
+        world.play(parse_script("forward 57").rows())
         frames = world.frames()
         ids = [next(frames).frame_id for _ in range(10)]
-        assert ids == list(range(10)) and world.applied == {1: 0} and world.ticket.preset == "fake"
+        assert ids == list(range(10)) and world.applied == {1: 0} and world.info.preset == "fake"
     assert service.deleted == ["s0"]
 
 
-def test_unknown_codes_keep_their_message_and_name() -> None:
-    assert isinstance(error_from("worker_lost", "gone", "wait"), WorkerLost)
-    error = error_from("from_the_future", "odd", "")
-    assert isinstance(error, ServiceError) and "from_the_future" in error.message
-
-
 def test_client_and_service_speak_the_same_version() -> None:
-    assert world_module.PROTOCOL_VERSION == wire.PROTOCOL_VERSION
+    assert PROTOCOL_VERSION == wire.PROTOCOL_VERSION
 
 
 @pytest.mark.parametrize(
@@ -208,9 +212,9 @@ def test_client_and_service_speak_the_same_version() -> None:
     ],
 )
 def test_loopback_is_told_from_other_hosts(url: str, expected: bool) -> None:
-    assert is_loopback(url) is expected
+    assert parse_address(url, "http", "https", "ws").is_loopback is expected
 
 
 def test_the_client_loads_neither_torch_nor_ray() -> None:
-    program = "import sys, worldloom.serve.client\nsys.exit(bool({'torch', 'ray', 'pydantic'} & set(sys.modules)))"
+    program = "import sys, worldloom_client\nsys.exit(bool({'torch', 'ray', 'pydantic'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,110 @@
+"""A service's verbs over HTTP, with the standard library."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Sequence
+from http.client import HTTPException
+from typing import Any, Unpack
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
+
+from .address import Address
+from .errors import Unreachable, WorldError, error_of
+from .protocol import session_pb2 as pb
+from .service import OpenedSession, StartRequest, Ticket
+
+CALL_TIMEOUT_S = 60.0
+"""Long enough for a service that is still loading its weights."""
+
+
+class HttpService:
+    """See `Service`."""
+
+    def __init__(self, address: Address, *, key: str = "") -> None:
+        self._address = address
+        self._key = key
+        self._opener: OpenerDirector = build_opener(*([ProxyHandler({})] if address.is_loopback else []))
+
+    async def create(self, **start: Unpack[StartRequest]) -> OpenedSession:
+        body = await self._call("POST", "/v1/sessions", token=self._key, form=dict(start))
+        return OpenedSession(session_id=body["session_id"], token=body["token"], url=body["stream_url"])
+
+    async def close(self, session_id: str, *, token: str) -> None:
+        await self._call("DELETE", _path(session_id), token=token)
+
+    async def mint_ticket(
+        self, session_id: str, *, token: str, is_player: bool, valid_s: int = 0, origins: Sequence[str] = ()
+    ) -> Ticket:
+        role = "ROLE_PLAYER" if is_player else "ROLE_VIEWER"
+        asked = {"role": role, "valid_s": valid_s, "origins": list(origins)}
+        body = await self._call("POST", f"{_path(session_id)}/tickets", token=token, form=asked)
+        return Ticket(ticket=body["ticket"], url=body["stream_url"], expires_at_s=int(body["expires_at_s"]))
+
+    async def samples(self) -> list[dict[str, Any]]:
+        """Names and prompts of the start images there."""
+        listed: list[dict[str, Any]] = (await self._call("GET", "/v1/samples"))["samples"]
+        return listed
+
+    async def preset(self) -> dict[str, Any]:
+        """Of the preset that the service runs: name, size, frame rate, frames of a chunk."""
+        presets: list[dict[str, Any]] = (await self._call("GET", "/v1/presets"))["presets"]
+        return presets[0]
+
+    async def _call(
+        self, method: str, path: str, *, token: str = "", form: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        data, headers = _encode(form) if form is not None else (None, {})
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        request = Request(self._address.url + path, data=data, headers=headers, method=method)
+        return await asyncio.to_thread(self._send, request)
+
+    def _send(self, request: Request) -> dict[str, Any]:
+        try:
+            with self._opener.open(request, timeout=CALL_TIMEOUT_S) as response:
+                content = response.read()
+        except HTTPError as error:
+            with error:
+                raise self._reported(error) from None
+        except (URLError, HTTPException, OSError) as error:
+            raise Unreachable(self._address.url, getattr(error, "reason", error)) from error
+        body: dict[str, Any] = json.loads(content) if content else {}
+        return body
+
+    def _reported(self, error: HTTPError) -> WorldError:
+        try:
+            problem = json.loads(error.read())["error"]
+            return error_of(pb.Error(**{name: problem[name] for name in _FIELDS if name in problem}))
+        except (ValueError, KeyError, TypeError):
+            return WorldError(
+                f"{error.url} gave HTTP {error.code}", hint="Is this a worldloom service?", code="service_error"
+            )
+
+
+_FIELDS = ("code", "message", "hint", "retryable", "world_lost")
+
+
+def _encode(form: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
+    """JSON, or a multipart form where there is an image."""
+    given = {name: value for name, value in form.items() if value is not None}
+    image = given.pop("image", None)
+    if image is None:
+        return json.dumps(given).encode(), {"Content-Type": "application/json"}
+    boundary = uuid.uuid4().hex
+    parts = [_part(boundary, f'name="{name}"', str(value).encode()) for name, value in given.items()]
+    parts.append(_part(boundary, 'name="image"; filename="image"', image))
+    body = b"".join([*parts, f"--{boundary}--\r\n".encode()])
+    return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+
+
+def _part(boundary: str, name: str, content: bytes) -> bytes:
+    head = f"--{boundary}\r\nContent-Disposition: form-data; {name}\r\n\r\n"
+    return head.encode() + content + b"\r\n"
+
+
+def _path(session_id: str) -> str:
+    return f"/v1/sessions/{quote(session_id, safe='')}"
