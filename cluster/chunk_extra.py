@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..model.clip import Int64
-from .events import CameraGoal, Controls, ControlState, Held, Script
+from .events import NOTHING_HELD, CameraGoal, Controls, ControlState, Held, Script
 from .messages import RememberedView, StageTimes
 
 
@@ -48,6 +48,11 @@ def pack_extra(extra: ChunkExtra) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
     return file.getvalue()
+
+
+def bare_extra(frames: int, controls: ControlState = NOTHING_HELD) -> ChunkExtra:
+    """Of a chunk that no client has asked for, or of none at all."""
+    return ChunkExtra(client_times_us=np.zeros(frames, np.int64), applied=(), stages=StageTimes(), controls=controls)
 
 
 def unpack_extra(data: bytes) -> ChunkExtra:

@@ -58,8 +58,7 @@ def plan_controls(
         (event for event in events if event.event_id > state.last_event_id), key=lambda event: event.event_id
     )
     scripts = (*state.scripts, *(event for event in fresh if isinstance(event, Script)))
-    prompt, moving, applied = _take_prompts(fresh)
-    live = (*state.waiting, *moving)
+    prompt, live, applied = _take_prompts((*state.waiting, *fresh))
     keyboard = np.zeros((frames, KEYBOARD_COLUMNS), np.float32)
     mouse = np.zeros((frames, 2), np.float32)
     times = np.zeros(frames, np.int64)
@@ -80,12 +79,12 @@ def plan_controls(
     return chunk, ControlState(last_event_id=last_event_id, held=held, waiting=live, scripts=rest)
 
 
-def _take_prompts(fresh: Sequence[Event]) -> tuple[str | None, list[Controls], list[tuple[int, int]]]:
+def _take_prompts(events: Sequence[Event]) -> tuple[str | None, tuple[Controls, ...], list[tuple[int, int]]]:
     """The newest prompt, the controls without theirs, and the events that are done with that."""
     prompt: str | None = None
     moving: list[Controls] = []
     done: list[tuple[int, int]] = []
-    for event in fresh:
+    for event in events:
         if isinstance(event, Controls):
             prompt = prompt if event.prompt is None else event.prompt
             if event.prompt is None or not event.is_prompt_only:
@@ -93,7 +92,7 @@ def _take_prompts(fresh: Sequence[Event]) -> tuple[str | None, list[Controls], l
                 continue
         if not isinstance(event, Script):
             done.append((event.event_id, 0))
-    return prompt, moving, done
+    return prompt, tuple(moving), done
 
 
 def _play_scripts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import logging
 import time
 from collections.abc import Coroutine
@@ -13,7 +14,7 @@ from typing import Any
 from ..errors import NotAuthorized, Overloaded, PlayerTaken, SessionEnded, SessionUnknown, WorldloomError, WorldLost
 from .clients import GatewayClient, StoreClient
 from .config import ClusterConfig
-from .messages import ClusterHealth, GroupBeat, Phase, Progress, SessionInfo, SessionRecord, SessionSpec
+from .messages import ClusterHealth, GroupBeat, Phase, Progress, SessionCopy, SessionInfo, SessionRecord, SessionSpec
 from .placement import Placement
 
 log = logging.getLogger(__name__)
@@ -53,12 +54,19 @@ class Directory:
         self._restored = asyncio.ensure_future(self._restore())
         self._watch = asyncio.ensure_future(self._watch_over())
 
-    async def create(self, spec: SessionSpec) -> SessionInfo:
-        """Open a world and place it. Raises Overloaded when no group has room."""
+    async def create(self, start: SessionSpec | SessionCopy) -> SessionInfo:
+        """Open a world and place it. Raises Overloaded when no group has room, and what the store does."""
         await self._restored
-        if spec.session not in self._entries:
-            await self._open(spec)
-        return self._info(self._entries[spec.session])
+        if start.session not in self._entries:
+            await self._open(start)
+        return self._info(self._entry(start.session))
+
+    async def authorize(self, session: str, token: str) -> None:
+        """Raises NotAuthorized unless the token is the session's own, and of a session that is not there."""
+        await self._restored
+        entry = self._entries.get(session)
+        if entry is None or not hmac.compare_digest(entry.record.token_hash, hash_token(token)):
+            raise NotAuthorized("this token does not own the session", hint="Send the token of the session's creation.")
 
     async def describe(self, session: str) -> SessionInfo:
         """Raises SessionUnknown."""
@@ -156,21 +164,21 @@ class Directory:
             idle_since=now,
         )
 
-    async def _open(self, spec: SessionSpec) -> None:
+    async def _open(self, start: SessionSpec | SessionCopy) -> None:
         health = await self._settled_health()
         if health.groups == 0:
             raise Overloaded("the model is still warming up", hint="Try again when /healthz says ready.")
         if health.sessions >= health.capacity:
             raise Overloaded(f"all {health.capacity} places are taken", hint="Try again later.")
-        entry = self._entries[spec.session] = self._new_entry(spec.record(), Phase.QUEUED)
+        entry = self._entries[start.session] = self._new_entry(start.record(), Phase.QUEUED)
         is_placed = False
         try:
-            await self._store.create(spec)
+            entry.record = await self._store.create(start)
             await entry.placement.start()
             is_placed = True
         finally:
             if not is_placed:
-                self._in_background(self.end(spec.session, None))
+                self._in_background(self.end(start.session, None))
 
     async def _settled_health(self) -> ClusterHealth:
         """A directory that has just started waits for the groups to tell it that they are there."""
@@ -201,8 +209,8 @@ class Directory:
                 if entry.deadline < now and (is_orphan or entry.phase is Phase.PLAYING):
                     log.warning("session %s: the lease of group %s has ended", session, entry.group)
                     entry.placement.restart()
-                if entry.player is None and entry.idle_since + self._config.idle_s < now:
-                    self._fail(session, SessionEnded(f"nobody has played for {self._config.idle_s:g} s"))
+                if entry.player is None and entry.idle_since + entry.record.limits.idle_s < now:
+                    self._fail(session, SessionEnded(f"nobody has played for {entry.record.limits.idle_s:g} s"))
 
     def _alive(self) -> list[GroupBeat]:
         oldest = time.monotonic() - self._config.lease_s
@@ -226,6 +234,7 @@ class Directory:
             epoch=entry.epoch,
             has_player=entry.player is not None,
             created_at=record.created_at,
+            limits=record.limits,
         )
 
     def _in_background(self, job: Coroutine[Any, Any, None]) -> None:

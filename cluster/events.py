@@ -127,6 +127,9 @@ class ControlState:
     """What is left of the scripts, first one first."""
 
 
+NOTHING_HELD = ControlState()
+
+
 def is_paused(events: tuple[Event, ...]) -> bool:
     """Whether the last of these pauses and plays, in order of event ids, is a pause.
 

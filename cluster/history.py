@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..memory.records import ChunkRecord, Float64, RetrievedView, Snapshot
 from ..model.clip import PAST_FRAMES, Array, ClipInputs, MemoryView, WorldState
-from .events import Pose
+from .camera_origin import placed
+from .events import ORIGIN, Pose
 from .messages import RememberedView
 
 
@@ -48,12 +49,12 @@ def record_of(clip: ClipInputs, latents: Array, *, first_frame_id: int) -> Chunk
     )
 
 
-def remembered_by(clip: ClipInputs) -> tuple[RememberedView, ...]:
-    """What the clip is shown of the past."""
+def remembered_by(clip: ClipInputs, origin: Pose = ORIGIN) -> tuple[RememberedView, ...]:
+    """What the clip is shown of the past, in the coordinates of a game that has the world's first frame at `origin`."""
     memory = clip.memory
     if memory is None:
         return ()
-    views = zip(memory.frame_idx, memory.poses, memory.overlap, strict=True)
+    views = zip(memory.frame_idx, placed(memory.poses, origin), memory.overlap, strict=True)
     return tuple(
         RememberedView(frame=int(frame), pose=pose_of(pose), overlap=float(overlap)) for frame, pose, overlap in views
     )

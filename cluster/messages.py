@@ -46,6 +46,9 @@ class SessionSpec:
     limits: SessionLimits = SERVICE_LIMITS
     """In force."""
 
+    first_frame_id: int = 0
+    """Of the session's own frames: those below came with its world."""
+
     def record(self, *, epoch: int = 0) -> SessionRecord:
         """The spec without its image."""
         return SessionRecord(
@@ -61,23 +64,46 @@ class SessionSpec:
         )
 
 
+class CopyKind(Enum):
+    """What a copied world was."""
+
+    SESSION = "session"
+    """Another session, which goes on beside it."""
+    SNAPSHOT = "snapshot"
+    IMPORT = "import"
+    """A file, which the new session takes over with all its branches."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionCopy:
-    """A session that goes on from a world that the store has: another session's, or a snapshot."""
+    """A session that goes on from a world that the store has, with nothing held."""
 
     session: str
+    kind: CopyKind
     source: str
     branch: int | None = None
     """None: the one that grows."""
     chunk: int | None = None
     """Chunks to keep; None: all."""
-    takes_all: bool = False
-    """Take the source over, with all its branches, instead of sharing one."""
     prompt: str | None = None
     """What the world is from here on; None: as before."""
     token_hash: str
     created_at: float
     limits: SessionLimits = SERVICE_LIMITS
+
+    def record(self) -> SessionRecord:
+        """What is known before the world has been copied."""
+        return SessionRecord(
+            session=self.session,
+            preset="",
+            prompt="",
+            seed=0,
+            viewpoint="",
+            token_hash=self.token_hash,
+            created_at=self.created_at,
+            epoch=0,
+            limits=self.limits,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,6 +233,8 @@ class SavedWorld:
     """In force."""
     next_frame_id: int
     controls: ControlState
+    turned: BranchNote | None = None
+    """How a branch came to be that has no chunk of its own yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

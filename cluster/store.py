@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections import defaultdict
+from dataclasses import replace
 
-from ..errors import SessionUnknown, StaleEpoch
-from ..memory.records import ChunkRecord, Snapshot, WorldHeader, WorldSummary
+from ..errors import StaleEpoch
+from ..memory.records import ChunkRecord, Snapshot
 from ..memory.store import Store, StoreConfig
+from ..memory.world import World
 from ..model.clip import MemoryQuery, MemoryView
-from .chunk_extra import unpack_extra
+from .camera_origin import placed
+from .chunk_extra import bare_extra, pack_extra, unpack_extra
 from .config import ClusterConfig
-from .events import ControlState
+from .copies import Copies
+from .events import ControlState, Pose, Rewind
 from .history import memory_of, state_of
-from .messages import CommittedChunk, SavedWorld, SessionRecord, SessionSpec
+from .messages import (
+    BranchNote,
+    CommittedChunk,
+    SavedWorld,
+    SessionCopy,
+    SessionRecord,
+    SessionSpec,
+    SnapshotPlace,
+    WorldPlace,
+)
+from .world_header import extra_of, header_of, spec_of
 
 POLL_S = 10.0
 """Who waits for a chunk hears at least this often that there is none yet."""
@@ -27,16 +40,24 @@ class StoreActor:
 
     def __init__(self, config: ClusterConfig) -> None:
         self._store = Store(StoreConfig(budget_bytes=config.store_bytes))
+        self._copies = Copies(self._store, config)
         self._commit_s: dict[str, float] = {}
         self._news: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
-    async def create(self, spec: SessionSpec) -> None:
-        """Make a world that nobody owns yet. Raises Overloaded past the store's budget."""
-        self._store.open(spec.session, 0, header=_header_of(spec))
+    async def create(self, start: SessionSpec | SessionCopy) -> SessionRecord:
+        """Make a world that nobody owns yet. Raises Overloaded past the store's budget; of a copy, SessionUnknown and
+        InputError where there is no such place."""
+        self._copies.drop_old(start.created_at)
+        if not self._copies.has(start.session):
+            if isinstance(start, SessionCopy):
+                self._copies.make_session(start)
+            else:
+                self._store.open(start.session, 0, header=header_of(start))
+        return _record_of(self._store.world(start.session))
 
     async def take_over(self, session: str) -> int:
         """Become the world's only writer. Returns the new epoch; older ones can commit and follow nothing from here."""
-        epoch = self._summary(session).epoch + 1
+        epoch = self._store.world(session).epoch + 1
         self._store.open(session, epoch)
         self._tell(session)
         return epoch
@@ -45,10 +66,47 @@ class StoreActor:
         """Where a new owner goes on."""
         return self._saved(self._store.snapshot(session))
 
-    async def rewind(self, session: str, epoch: int, chunk: int, branch: int | None) -> SavedWorld:
-        """Go on after the first `chunk` chunks of a branch (None: the one that grows), in a new branch. Called again,
-        it opens another one. Raises StaleEpoch, and InputError where there is no such place."""
-        return self._saved(self._store.rewind(session, epoch, chunk, branch=branch))
+    async def rewind(self, session: str, epoch: int, rewind: Rewind, controls: ControlState) -> SavedWorld:
+        """Go on after the first chunks of a branch, in a new branch whose first plan starts from `controls`. The same
+        event opens no second one. Raises StaleEpoch, and InputError where there is no such place."""
+        extra = pack_extra(bare_extra(0, controls))
+        return self._saved(
+            self._store.rewind(session, epoch, rewind.chunk, branch=rewind.branch, key=rewind.event_id, extra=extra)
+        )
+
+    async def place(self, session: str) -> WorldPlace:
+        """How far a world is."""
+        now = self._store.snapshot(session)
+        return WorldPlace(
+            prompt=now.prompt,
+            branch=now.branch,
+            chunk=now.chunk,
+            next_frame_id=now.next_frame_id,
+            last_event_id=max(now.last_event_id, _controls_of(now).last_event_id),
+        )
+
+    async def take_snapshot(
+        self, session: str, snapshot: str, created_at: float, branch: int | None, chunk: int | None
+    ) -> SnapshotPlace:
+        """Keep the first `chunk` chunks (None: all) of a branch (None: the one that grows) under an id of their own.
+
+        Raises InputError where there is no such place, Overloaded past the limits.
+        """
+        self._copies.drop_old(created_at)
+        return self._copies.take_snapshot(session, snapshot, created_at, branch, chunk)
+
+    async def drop_snapshot(self, snapshot: str) -> None:
+        """Forget a snapshot, if there is one."""
+        self._copies.drop_snapshot(snapshot)
+
+    async def export_world(self, session: str) -> bytes:
+        """The whole world as a file; other calls go on meanwhile."""
+        return await asyncio.to_thread(self._copies.export_world, session)
+
+    async def import_world(self, snapshot: str, blob: bytes, created_at: float) -> None:
+        """Take a file in, as a snapshot. Raises SnapshotInvalid, Overloaded past the store's budget."""
+        self._copies.drop_old(created_at)
+        await asyncio.to_thread(self._copies.import_world, snapshot, blob, created_at)
 
     async def retrieve(self, session: str, branch: int, query: MemoryQuery) -> MemoryView:
         """The past latents that see most of what the query will see. Other calls go on meanwhile."""
@@ -76,11 +134,12 @@ class StoreActor:
     async def place_of_frame(self, session: str, frame_id: int) -> tuple[int, int, int]:
         """(branch, chunk, frame in it) of a frame id in the branch that grows; the next chunk's start for a frame to
         come."""
-        summary = self._summary(session)
-        for record in self._store.read(session, summary.branch, 0, summary.chunk):
+        world = self._store.world(session)
+        chunks = world.branch(None).chunks
+        for record in chunks:
             if frame_id < record.next_frame_id:
-                return summary.branch, record.chunk, max(0, frame_id - record.first_frame_id)
-        return summary.branch, summary.chunk, 0
+                return world.head, record.chunk, max(0, frame_id - record.first_frame_id)
+        return world.head, len(chunks), 0
 
     async def last_event_id(self, session: str) -> int:
         """The newest event that a committed chunk has taken."""
@@ -88,7 +147,8 @@ class StoreActor:
 
     async def sessions(self) -> list[SessionRecord]:
         """All worlds, for a directory that restarts."""
-        return [_spec_of(summary.header).record(epoch=summary.epoch) for summary in self._store.worlds()]
+        worlds = (self._store.world(summary.header.session) for summary in self._store.worlds())
+        return [_record_of(world) for world in worlds if not extra_of(world.header).is_snapshot]
 
     async def delete(self, session: str) -> None:
         """Forget a world."""
@@ -98,35 +158,24 @@ class StoreActor:
         del self._news[session]
 
     def _find(self, session: str, epoch: int, branch: int, chunk: int) -> CommittedChunk | None:
-        summary = self._summary(session)
-        if epoch < summary.epoch:
-            raise StaleEpoch(f"epoch {epoch} of session {session} has been replaced by {summary.epoch}")
-        for record in self._store.read(session, branch, chunk, chunk + 1):
-            is_newest = chunk + 1 == summary.chunk
-            return CommittedChunk(record=record, commit_s=self._commit_s.get(session, 0.0) if is_newest else 0.0)
+        world = self._store.world(session)
+        if epoch < world.epoch:
+            raise StaleEpoch(f"epoch {epoch} of session {session} has been replaced by {world.epoch}")
+        for record in world.branch(branch).chunks[chunk : chunk + 1]:
+            is_newest = chunk + 1 == len(world.branch(None).chunks)
+            commit_s = self._commit_s.get(session, 0.0) if is_newest else 0.0
+            return CommittedChunk(record=_shown(record, extra_of(world.header).origin), commit_s=commit_s)
         return None
 
     def _saved(self, snapshot: Snapshot) -> SavedWorld:
         return SavedWorld(
-            spec=_spec_of(snapshot.header),
+            spec=spec_of(snapshot.header),
             state=state_of(snapshot),
             prompt=snapshot.prompt,
             next_frame_id=snapshot.next_frame_id,
-            controls=self._controls(snapshot),
+            controls=_controls_of(snapshot),
+            turned=_turned(self._store.world(snapshot.header.session), snapshot),
         )
-
-    def _controls(self, snapshot: Snapshot) -> ControlState:
-        """What the growing branch's last chunk left. A branch without a chunk of its own begins with nothing held."""
-        last = self._store.read(snapshot.header.session, snapshot.branch, snapshot.chunk - 1, snapshot.chunk)
-        if snapshot.chunk > 0 and last[0].branch == snapshot.branch:
-            return unpack_extra(snapshot.last_extra).controls
-        return ControlState(last_event_id=snapshot.last_event_id)
-
-    def _summary(self, session: str) -> WorldSummary:
-        for summary in self._store.worlds():
-            if summary.header.session == session:
-                return summary
-        raise SessionUnknown(f"the memory store has no world {session!r}", hint="It was deleted, or has been lost.")
 
     def _tell(self, session: str) -> None:
         """Wake all who wait for this session now."""
@@ -134,27 +183,27 @@ class StoreActor:
         self._news[session] = asyncio.Event()
 
 
-def _header_of(spec: SessionSpec) -> WorldHeader:
-    return WorldHeader(
-        session=spec.session,
-        preset=spec.preset,
-        seed=spec.seed,
-        prompt=spec.prompt,
-        viewpoint=spec.viewpoint,
-        image=spec.image,
-        created_at=spec.created_at,
-        extra=json.dumps({"token_hash": spec.token_hash}).encode(),
+def _controls_of(snapshot: Snapshot) -> ControlState:
+    """What the growing branch's last chunk left, or what the rewind did that opened it. Forks and imports begin with
+    nothing held."""
+    kept = snapshot.last_extra or snapshot.opening_extra
+    return unpack_extra(kept).controls if kept else ControlState(last_event_id=snapshot.last_event_id)
+
+
+def _turned(world: World, snapshot: Snapshot) -> BranchNote | None:
+    branch = world.branch(snapshot.branch)
+    if branch.parent is None or len(branch.chunks) > branch.opening.num_chunks:
+        return None
+    return BranchNote(
+        branch=snapshot.branch, parent=branch.parent, chunk=snapshot.chunk, next_frame_id=snapshot.next_frame_id
     )
 
 
-def _spec_of(header: WorldHeader) -> SessionSpec:
-    return SessionSpec(
-        session=header.session,
-        preset=header.preset,
-        image=header.image,
-        prompt=header.prompt,
-        seed=header.seed,
-        viewpoint=header.viewpoint,
-        token_hash=json.loads(header.extra)["token_hash"],
-        created_at=header.created_at,
-    )
+def _shown(record: ChunkRecord, origin: Pose) -> ChunkRecord:
+    """The chunk as clients are told of it: in their coordinates, and complete where it came with a file."""
+    extra = record.extra or pack_extra(bare_extra(record.num_frames))
+    return replace(record, poses=placed(record.poses, origin), extra=extra)
+
+
+def _record_of(world: World) -> SessionRecord:
+    return spec_of(world.header).record(epoch=world.epoch)

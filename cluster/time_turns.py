@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .events import Controls, ControlState, Event, Rewind
 
 
-def turn_time(
-    state: ControlState, events: Sequence[Event]
-) -> tuple[tuple[Rewind, ...], ControlState, tuple[Event, ...]]:
-    """The rewinds to make, one after the other, and the state and events from which to plan then.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Turn:
+    """The world goes back."""
 
-    What is held stays held. Scripts, taps and motion from before the last rewind are forgotten, though a later plan
-    still reports their events as applied. A prompt from before it counts.
+    rewind: Rewind
+    controls: ControlState
+    """What the new branch's first plan starts from. All events up to the rewind are taken with it: an owner that goes
+    on with it needs none of them again."""
+
+
+def next_turn(state: ControlState, events: Sequence[Event]) -> Turn | None:
+    """The first rewind among the events, if there is one.
+
+    What is held stays held. Scripts, taps and motion from before the rewind are forgotten, though a later plan still
+    reports their events as applied. A prompt from before it counts.
     """
     fresh = sorted(
         (event for event in events if event.event_id > state.last_event_id), key=lambda event: event.event_id
     )
-    rewinds = tuple(event for event in fresh if isinstance(event, Rewind))
-    if not rewinds:
-        return (), state, tuple(fresh)
-    over = [event for event in fresh if event.event_id <= rewinds[-1].event_id]
+    rewind = next((event for event in fresh if isinstance(event, Rewind)), None)
+    if rewind is None:
+        return None
+    over = [event for event in fresh if event.event_id <= rewind.event_id]
     held = state.held
     for event in (*state.waiting, *over):
         if isinstance(event, Controls):
             held = held.after(event)
-    waiting = tuple(_without_movement(event) for event in state.waiting)
-    cleared = ControlState(last_event_id=state.last_event_id, held=held, waiting=waiting)
-    return rewinds, cleared, (*map(_without_movement, over), *fresh[len(over) :])
+    unplayed = (script for script in state.scripts if not script.started)
+    waiting = sorted((*state.waiting, *unplayed, *over), key=lambda event: event.event_id)
+    controls = ControlState(
+        last_event_id=rewind.event_id, held=held, waiting=tuple(_without_movement(event) for event in waiting)
+    )
+    return Turn(rewind=rewind, controls=controls)
+
+
+def ignoring(events: Sequence[Event], rewind: Rewind) -> tuple[Event, ...]:
+    """The events with a rewind that cannot be made: it has no effect, but is reported as applied."""
+    return tuple(_without_movement(event) if event is rewind else event for event in events)
 
 
 def _without_movement(event: Event) -> Controls:

@@ -21,7 +21,7 @@ from .config import ClusterConfig
 from .directory import hash_token
 from .events import ORIGIN, Pose
 from .limits import SERVICE_LIMITS, SessionLimits
-from .messages import ClusterHealth, SessionCopy, SessionInfo, SessionSpec, SnapshotPlace
+from .messages import ClusterHealth, CopyKind, SessionCopy, SessionInfo, SessionSpec, SnapshotPlace
 
 PART_BYTES = 1 << 20
 """Of each part of an exported file."""
@@ -73,7 +73,7 @@ class Verbs:
         """Raises Overloaded when there is no room, InputError on limits, SessionUnknown on an unknown snapshot."""
         limits = start.limits.within(self._config.limits)
         if isinstance(start, FromSnapshot):
-            return await self._copy(start.snapshot, prompt=start.prompt, limits=limits)
+            return await self._copy(CopyKind.SNAPSHOT, start.snapshot, prompt=start.prompt, limits=limits)
         token = secrets.token_urlsafe(32)
         spec = SessionSpec(
             session=secrets.token_hex(16),
@@ -138,7 +138,8 @@ class Verbs:
         Raises SessionUnknown, InputError where there is no such place, Overloaded when there is no room.
         """
         await self._directory.describe(session)
-        return await self._copy(session, branch=branch, chunk=chunk, limits=limits.within(self._config.limits))
+        limits = limits.within(self._config.limits)
+        return await self._copy(CopyKind.SESSION, session, branch=branch, chunk=chunk, limits=limits)
 
     async def export_world(self, session: str) -> AsyncIterator[bytes]:
         """The session's world with all its branches, as the parts of one file. Raises SessionUnknown before the first.
@@ -172,7 +173,7 @@ class Verbs:
         staged = secrets.token_hex(16)
         await self._store.import_world(staged, bytes(blob), time.time())
         try:
-            return await self._copy(staged, takes_all=True, limits=limits)
+            return await self._copy(CopyKind.IMPORT, staged, limits=limits)
         finally:
             await self._store.drop_snapshot(staged)
 
@@ -182,21 +183,21 @@ class Verbs:
 
     async def _copy(
         self,
+        kind: CopyKind,
         source: str,
         *,
         branch: int | None = None,
         chunk: int | None = None,
-        takes_all: bool = False,
         prompt: str | None = None,
         limits: SessionLimits,
     ) -> CreatedSession:
         token = secrets.token_urlsafe(32)
         copy = SessionCopy(
             session=secrets.token_hex(16),
+            kind=kind,
             source=source,
             branch=branch,
             chunk=chunk,
-            takes_all=takes_all,
             prompt=prompt,
             token_hash=hash_token(token),
             created_at=time.time(),

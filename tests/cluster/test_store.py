@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from worldloom.cluster.chunk_extra import ChunkExtra, pack_extra
 from worldloom.cluster.config import ClusterConfig
-from worldloom.cluster.events import ControlState
-from worldloom.cluster.messages import SessionSpec, StageTimes
+from worldloom.cluster.events import ControlState, Held, Rewind
+from worldloom.cluster.messages import BranchNote, SessionSpec, StageTimes
 from worldloom.cluster.store import StoreActor
 from worldloom.errors import InputError, SessionUnknown, StaleEpoch
 from worldloom.memory.records import ChunkRecord
@@ -122,16 +122,21 @@ def test_a_rewound_world_goes_on_in_a_new_branch_with_ids_that_never_go_back() -
         for number in range(3):
             await store.commit("s", epoch, chunk(number, last_event_id=number))
         old = asyncio.ensure_future(store.chunk("s", epoch, 0, 3))
-        world = await store.rewind("s", epoch, 1, None)
-        assert (world.state.branch, world.state.chunk, world.next_frame_id) == (1, 1, 137)
-        assert world.controls.scripts == () and world.prompt == "a place"
+        held = ControlState(last_event_id=7, held=Held(keys=(True, False, False, False)))
+        for _ in range(2):
+            world = await store.rewind("s", epoch, Rewind(event_id=7, chunk=1), held)
+            assert (world.state.branch, world.state.chunk, world.next_frame_id) == (1, 1, 137)
+            assert (world.controls.held, world.controls.last_event_id) == (held.held, 7)
+            assert world.turned == BranchNote(branch=1, parent=0, chunk=1, next_frame_id=137)
+        assert (await store.load("s")).controls.held == held.held and world.prompt == "a place"
         await store.commit("s", epoch, replace(chunk(1), branch=1, first_frame_id=137))
+        assert (await store.load("s")).turned is None
         assert await store.place_of_frame("s", 137) == (1, 1, 0)
         found = await store.chunk("s", epoch, 1, 1)
         assert found is not None and found.record.branch == 1
         assert await old is None
         with pytest.raises(InputError, match="cut at 9"):
-            await store.rewind("s", epoch, 9, None)
+            await store.rewind("s", epoch, Rewind(event_id=8, chunk=9), held)
 
     run(scene)
 
