@@ -151,8 +151,8 @@ def launch_advance(x: Tensor, step: Step, *, tiling: RowTiling | None = None) ->
 
 
 def row_warps(block: int) -> int:
-    """Warps of a program that holds `block` values: 16 of them a thread."""
-    return max(1, min(16, block // 512))
+    """Warps of a program that holds `block` values and shares nothing: 32 of them a thread, more in wide rows."""
+    return max(1, min(8, block // 1024))
 
 
 def _norm_arguments(norm: Modulation | Affine | None) -> tuple[int, Tensor | None, Tensor | None, int, Tensor | None]:

@@ -38,6 +38,7 @@ FRAMES = 19
 """Latent frames of a later clip: 5 of memory, 4 of the past, 10 new."""
 EPS = 1e-6
 ROW_TILINGS = (
+    RowTiling(count=1, warps=4),
     RowTiling(count=1, warps=16),
     RowTiling(count=2, warps=16, registers=64),
     RowTiling(count=8, warps=16, registers=64),

@@ -13,6 +13,7 @@ import copy
 import json
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -69,7 +70,7 @@ class Clip:
         return out
 
 
-def timed(run: object, rounds: int = ROUNDS) -> tuple[float, float]:
+def timed(run: Callable[[], object], rounds: int = ROUNDS) -> tuple[float, float]:
     """Milliseconds on the GPU for each of `rounds` runs in a row, and of the host to launch them."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
@@ -99,7 +100,8 @@ def measure(model: WorldTransformer, clip: Clip, exact: Tensor | None) -> tuple[
         "prepare_host_ms": prepare_host_ms,
         "step_ms": step_ms,
         "step_host_ms": step_host_ms,
-        "chunk_ms": prepare_ms + 3 * step_ms,
+        **measure_chunk(model, clip),
+        **measure_graph(model, clip, conditioning, velocity),
         "finite": bool(velocity.isfinite().all()),
         "repeats": torch.equal(velocity, again),
         "memory_gb": torch.cuda.max_memory_allocated() / 1e9,
@@ -109,12 +111,44 @@ def measure(model: WorldTransformer, clip: Clip, exact: Tensor | None) -> tuple[
     return figures, velocity
 
 
-def kernels(model: WorldTransformer, clip: Clip) -> list[dict[str, object]]:
-    """The kernels that take the longest in one preparation and one forward."""
+def measure_chunk(model: WorldTransformer, clip: Clip) -> dict[str, object]:
+    """Of a preparation and three steps, chunk after chunk: the host may run ahead of the GPU."""
+
+    def chunk() -> None:
+        conditioning = clip.prepare(model)
+        for _ in range(3):
+            clip.velocity(model, conditioning)
+
+    chunk_ms, chunk_host_ms = timed(chunk, 3)
+    return {"chunk_ms": chunk_ms, "chunk_host_ms": chunk_host_ms}
+
+
+def measure_graph(
+    model: WorldTransformer, clip: Clip, conditioning: Conditioning, velocity: Tensor
+) -> dict[str, object]:
+    """Of a step as a CUDA graph."""
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            made = clip.velocity(model, conditioning)
+        graph.replay()
+        same = torch.equal(made, velocity)
+        step_ms, host_ms = timed(graph.replay)
+    except RuntimeError as error:  # what cannot be captured is a finding
+        traceback.print_exc()
+        return {"graph_failed": f"{error}"[:200]}
+    return {"graph_step_ms": step_ms, "graph_host_ms": host_ms, "graph_repeats": same}
+
+
+def kernels(name: str, run: Callable[[], object]) -> list[dict[str, object]]:
+    """The kernels that take the longest."""
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        clip.velocity(model, clip.prepare(model))
+        run()
         torch.cuda.synchronize()
-    events = sorted(profiler.key_averages(), key=lambda event: -event.self_device_time_total)[:24]
+    everything = profiler.key_averages()
+    total = sum(event.self_device_time_total for event in everything) / 1e3
+    print(f"{name}: {total:.3f} ms, {sum(event.count for event in everything)} launches", flush=True)
+    events = sorted(everything, key=lambda event: -event.self_device_time_total)[:20]
     rows: list[dict[str, object]] = [
         {"kernel": event.key[:90], "ms": event.self_device_time_total / 1e3, "calls": event.count} for event in events
     ]
@@ -147,7 +181,12 @@ def main() -> None:
             fuse(fused, precision)
             results[precision], _ = measure(fused, clip, exact)
             print(precision, results[precision], flush=True)
-            results[precision]["kernels"] = kernels(fused, clip)
+            conditioning = clip.prepare(fused)
+            results[precision]["kernels of prepare"] = kernels("prepare", lambda m=fused: clip.prepare(m))
+            results[precision]["kernels of a step"] = kernels(
+                "step", lambda m=fused, c=conditioning: clip.velocity(m, c)
+            )
+            del conditioning
             del fused
         except Exception as error:  # what fails is a finding, and the rest is still worth its time
             traceback.print_exc()
