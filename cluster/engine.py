@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.clip import Array, ClipInputs, OnStep
+from .pictures import Layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +49,10 @@ class Decoder(Protocol):
         """As an engine's."""
         ...
 
-    def decode(self, latents: Array, state: Any | None) -> tuple[npt.NDArray[np.uint8], Any]:
+    def decode(
+        self, latents: Array, state: Any | None, *, layout: Layout = Layout.RGB
+    ) -> tuple[npt.NDArray[np.uint8], Any]:
         """Latents (C, n, h, w) and the state after the latents before them (None at a stream's start) to RGB frames
-        (4n, H, W, 3), 4n - 3 of them at a stream's start, and the next state."""
+        (4n, H, W, 3), 4n - 3 of them at a stream's start, and the next state. Where that is cheaper than doing it
+        later, frames come in the other `layout` that is asked for."""
         ...

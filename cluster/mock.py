@@ -14,6 +14,7 @@ from ..model.clip import FIRST_CLIP_LATENTS, NEW_LATENTS, PAST_LATENTS, Array, C
 from ..model.preset import Preset
 from .engine import ChunkJob, ChunkResult
 from .mock_frames import RECORD, draw_frame
+from .pictures import Layout
 
 FRAMES_PER_LATENT = 4
 _LATENT_BYTES = FRAMES_PER_LATENT * RECORD.itemsize
@@ -71,7 +72,9 @@ class MockDecoder:
     def warm_up(self) -> None:
         """Nothing to do."""
 
-    def decode(self, latents: Array, state: MockState | None) -> tuple[npt.NDArray[np.uint8], MockState]:
+    def decode(
+        self, latents: Array, state: MockState | None, *, layout: Layout = Layout.RGB
+    ) -> tuple[npt.NDArray[np.uint8], MockState]:
         history: MockState = state or ()
         frames = []
         for index in range(latents.shape[1]):

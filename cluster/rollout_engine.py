@@ -16,6 +16,7 @@ from torch import Tensor
 from ..model.arrays import to_array, to_tensor
 from ..model.clip import Array, OnStep
 from ..model.load import load_rollout, resolve_device
+from ..model.planes import rgb_to_i420
 from ..model.preset import Preset
 from ..model.rehearsal import still_clips
 from ..model.rollout import video_to_pixels
@@ -24,6 +25,7 @@ from ..model.transfer import HostCopy, to_device
 from ..model.vae import Decoder, DecoderState
 from ..model.weights import load_decoder
 from .engine import ChunkJob, ChunkResult
+from .pictures import Layout
 
 LATENTS_DTYPE = torch.bfloat16
 """Of latents between processes and in the store, whatever a model computes in."""
@@ -58,7 +60,7 @@ class LaunchedFrames:
     stages: Stages
 
     def wait(self) -> npt.NDArray[np.uint8]:
-        """RGB frames (F, H, W, 3), once they are on the host."""
+        """RGB frames (F, H, W, 3), or in the layout that was asked for, once they are on the host."""
         return to_array(self.copy.wait())
 
 
@@ -106,22 +108,27 @@ class VaeDecoder:
             shape = (preset.latent_channels, count, preset.latent_height, preset.latent_width)
             _, state = self.decode(np.zeros(shape, np.float32), state)
 
-    def decode(self, latents: Array, state: DecoderState | None) -> tuple[npt.NDArray[np.uint8], DecoderState]:
-        """See `Decoder.decode`. The state stays on the decoder's device; long spans are decoded in pieces."""
+    def decode(
+        self, latents: Array, state: DecoderState | None, *, layout: Layout = Layout.RGB
+    ) -> tuple[npt.NDArray[np.uint8], DecoderState]:
+        """See `Decoder.decode`. The state stays on the decoder's device; long spans are decoded in pieces. Only a GPU
+        lays frames out in another way: on a CPU, encoders do it faster."""
         frames = []
         for piece in torch.split(to_device(to_tensor(latents), self._device), PIECE_LATENTS, dim=1):
-            launched = self.launch(piece, state)
+            launched = self.launch(piece, state, layout=layout)
             state = launched.state
             frames.append(launched.wait())
         assert state is not None, "there are latents to decode"
         return np.concatenate(frames), state
 
     @torch.inference_mode()
-    def launch(self, latents: Tensor, state: DecoderState | None) -> LaunchedFrames:
+    def launch(self, latents: Tensor, state: DecoderState | None, *, layout: Layout = Layout.RGB) -> LaunchedFrames:
         """As `decode`, of latents (C, n, h, w) on the decoder's device, on the current stream and without waiting."""
         stages = Stages(self._device)
         with stages.measure("decode"):
             pixels, state = self._pixels_of(latents.float(), state)
+            if layout is Layout.I420 and pixels.is_cuda:
+                pixels = rgb_to_i420(pixels)
         with stages.measure("copy"):
             copy = HostCopy(pixels)
         return LaunchedFrames(state=state, copy=copy, stages=stages)

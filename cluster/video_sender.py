@@ -7,10 +7,10 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
-from .encoders import SessionEncoders
+from .encoders import SessionEncoders, layout_for
 from .frames import packets_of
 from .messages import CommittedChunk
-from .pictures import Frames
+from .pictures import Frames, Layout
 from .video import RungWish, VideoPiece
 
 
@@ -32,6 +32,8 @@ class VideoSender:
         self._watchers = watchers
         self._encoders = SessionEncoders(frame_rate)
         self._sending: asyncio.Task[None] | None = None
+        self.layout = Layout.RGB
+        """In which the next frames had best come."""
 
     async def send(self, chunk: CommittedChunk, first_frame: int, frames: Frames, decode_s: float) -> None:
         """Take frames in, the first one being number `first_frame` of the chunk, once the ones before are sent.
@@ -45,6 +47,7 @@ class VideoSender:
     async def _send(self, chunk: CommittedChunk, first_frame: int, frames: Frames, decode_s: float) -> None:
         while not (wishes := await self._watchers.wanted_video(self._session, self._epoch)):
             continue
+        self.layout = layout_for(wishes)
         started = time.perf_counter()
         encoded = await asyncio.to_thread(self._encoders.encode, frames, wishes)
         encode_s = time.perf_counter() - started
