@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..model.arrays import to_array, to_tensor
 from ..model.clip import Array, OnStep
+from ..model.fast_vae.decoder import FastDecoder
 from ..model.load import load_rollout, resolve_device
 from ..model.planes import rgb_to_i420
 from ..model.preset import Preset
@@ -137,13 +138,27 @@ class VaeDecoder:
 def _pixels_of(decoder: Decoder) -> PixelsOf:
     """The decoder's fastest form for its device and dtype."""
     weight = decoder.conv2.weight
-    if weight.is_cuda and weight.dtype == torch.bfloat16:
-        from ..model.fast_vae.decoder import FastDecoder
-
+    if (weight.device.type, weight.dtype) == ("cuda", torch.bfloat16):
         return FastDecoder(decoder).decode
+    if (weight.device.type, weight.dtype) == ("cpu", torch.float32):
+        return _one_by_one(FastDecoder(decoder))
 
     def decode(latents: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
         video, state = decoder.decode(latents[None], state)
         return video_to_pixels(video), state
+
+    return decode
+
+
+def _one_by_one(decoder: FastDecoder) -> PixelsOf:
+    """In pieces of one latent, whatever comes: a stream has the same bits however it is cut."""
+
+    def decode(latents: Tensor, state: DecoderState | None) -> tuple[Tensor, DecoderState]:
+        frames = []
+        for latent in torch.split(latents, 1, dim=1):
+            pixels, state = decoder.decode(latent, state)
+            frames.append(pixels)
+        assert state is not None, "there are latents to decode"
+        return torch.cat(frames), state
 
     return decode

@@ -95,12 +95,14 @@ def _enlargement(module: Upsample, stage: UpStage, then: Need) -> Enlargement:
         weight, bias = module.time_conv.weight.detach(), module.time_conv.bias
         assert bias is not None
         # The first half of the channels is the earlier frame.
-        earlier, later = (convolution_of(*half) for half in zip(weight.chunk(2), bias.detach().chunk(2), strict=True))
+        earlier, later = (
+            _placed(convolution_of(*half)) for half in zip(weight.chunk(2), bias.detach().chunk(2), strict=True)
+        )
     factor = 4 if earlier is None else 8
     return Enlargement(
         earlier=earlier,
         later=later,
-        space=upsampling_convolution(convolution.weight.detach(), convolution.bias.detach()),
+        space=_placed(upsampling_convolution(convolution.weight.detach(), convolution.bias.detach())),
         repeats=channels * factor // _in_channels(stage),
         then=then,
     )
@@ -116,11 +118,15 @@ def _in_channels(stage: UpStage) -> int:
 
 def _convolution(module: nn.Module) -> Convolution:
     assert isinstance(module, CausalConv3d | nn.Conv3d) and module.bias is not None
-    convolution = convolution_of(module.weight.detach(), module.bias.detach())
-    narrow = convolution.kernel != (3, 3, 3) or convolution.in_channels < convolution.out_channels
-    if narrow or convolution.out_channels not in LIBRARY_WIDTHS or not module.weight.is_cuda:
-        return convolution
-    return for_library(convolution)
+    return _placed(convolution_of(module.weight.detach(), module.bias.detach()))
+
+
+def _placed(convolution: Convolution) -> Convolution:
+    """Ready for what does it fastest."""
+    if not convolution.weights.is_cuda:
+        return for_library(convolution)
+    deep = convolution.kernel == (3, 3, 3) and convolution.in_channels >= convolution.out_channels
+    return for_library(convolution) if deep and convolution.out_channels in LIBRARY_WIDTHS else convolution
 
 
 def _norm(module: nn.Module) -> Norm:

@@ -1,6 +1,6 @@
 """Convolutions over frames, with all that follows one until the next: bias, shortcut, norm and SiLU.
 
-On a GPU this is one Triton kernel where a row fits into a block, and two where it does not; elsewhere plain PyTorch.
+On a GPU this is one Triton kernel or two, or cuDNN and one kernel; elsewhere PyTorch, which means oneDNN on a CPU.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..layout import split_dim
-from .grid import framed, padded_channels, picture
-from .norm import Norm, activate
+from .grid import padded_channels
+from .norm import Norm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -34,8 +33,8 @@ class Convolution:
     """Out channels of the network; those after them only fill up, and stay zero."""
     scale: int = 1
     filters: Tensor | None = None
-    """(out channels, in channels, time, rows, columns), channels last: the weights for a library's convolution, where
-    that is the faster one."""
+    """(phases · out channels, in channels, time, rows, columns), channels last: the weights for a library, where one
+    shall do the convolution."""
 
     @property
     def phases(self) -> int:
@@ -104,62 +103,9 @@ def convolve(
 
         launch_convolve(source, convolution, raw=raw, active=active, norm=norm, shortcut=shortcut)
     else:
+        from .plain import convolve_plainly
+
         convolve_plainly(source, convolution, raw=raw, active=active, norm=norm, shortcut=shortcut)
-
-
-def convolve_plainly(
-    source: Tensor,
-    convolution: Convolution,
-    *,
-    raw: Tensor | None,
-    active: Tensor | None,
-    norm: Norm | None,
-    shortcut: Shortcut | None,
-) -> None:
-    """`convolve` in plain PyTorch."""
-    values = convolved_pictures(source, convolution)
-    if shortcut is not None:
-        values = values + _enlarged(shortcut, len(values), convolution)
-    frames = framed(values.to(source.dtype))
-    if raw is not None:
-        raw.copy_(frames)
-    if active is not None:
-        assert norm is not None, "active frames need a norm"
-        activate(frames, norm, into=active)
-
-
-def convolved_pictures(source: Tensor, convolution: Convolution) -> Tensor:
-    """Pictures (T, H, W, N) in float32, by PyTorch's convolutions."""
-    time, rows, columns = convolution.kernel
-    kernels = convolution.weights.view(convolution.phases, time, rows, columns, -1, convolution.out_channels)
-    x = picture(source).permute(3, 0, 1, 2)[None]
-    phases = []
-    for phase, kernel in enumerate(kernels.permute(0, 5, 4, 1, 2, 3)):
-        down, right = divmod(phase, convolution.scale)
-        above, left = rows // 2 - down, columns // 2 - right
-        padded = F.pad(x, (left, columns - 1 - left, above, rows - 1 - above))
-        phases.append(F.conv3d(padded, kernel)[0].permute(1, 2, 3, 0).float() + convolution.bias)
-    return _interleaved(torch.stack(phases), convolution.scale)
-
-
-def _interleaved(phases: Tensor, scale: int) -> Tensor:
-    """Phases (s², T, h, w, N) as pictures (T, s·h, s·w, N)."""
-    _, frames, height, width, channels = phases.shape
-    x = phases.view(scale, scale, frames, height, width, channels).permute(2, 3, 0, 4, 1, 5)
-    return x.reshape(frames, scale * height, scale * width, channels)
-
-
-def _enlarged(shortcut: Shortcut, frames: int, convolution: Convolution) -> Tensor:
-    """What a shortcut adds to the convolution's pictures (T, H, W, N)."""
-    x = picture(shortcut.frames).float()
-    scale = convolution.scale
-    factor = shortcut.time_factor * convolution.phases
-    taken = torch.arange(convolution.channels * factor, device=x.device) // shortcut.repeats
-    x = split_dim(x[..., taken], 3, (-1, shortcut.time_factor, scale, scale))
-    x = F.pad(x.movedim(3, -1), (0, convolution.out_channels - convolution.channels))
-    # (t, h, w, time, row, column, n) to (t, time, h, row, w, column, n)
-    x = x.permute(0, 3, 1, 4, 2, 5, 6).flatten(4, 5).flatten(2, 3).flatten(0, 1)
-    return x[shortcut.time_offset :][:frames]
 
 
 def _phase_kernel(weight: Tensor, down: int, right: int) -> Tensor:
@@ -193,6 +139,11 @@ def _pack(kernels: Tensor, bias: Tensor, *, scale: int) -> Convolution:
 
 def for_library(convolution: Convolution) -> Convolution:
     """The same one, to be run by a library."""
-    kernels = convolution.weights.view(*convolution.kernel, convolution.in_channels, convolution.out_channels)
-    filters = kernels.permute(4, 3, 0, 1, 2).contiguous(memory_format=torch.channels_last_3d)
-    return replace(convolution, filters=filters)
+    return replace(convolution, filters=filters_of(convolution))
+
+
+def filters_of(convolution: Convolution) -> Tensor:
+    """See Convolution.filters."""
+    shape = (convolution.phases, *convolution.kernel, convolution.in_channels, convolution.out_channels)
+    kernels = convolution.weights.view(shape).permute(0, 5, 4, 1, 2, 3)
+    return kernels.flatten(0, 1).contiguous(memory_format=torch.channels_last_3d)

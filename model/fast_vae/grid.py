@@ -60,6 +60,12 @@ def picture(frames: Tensor) -> Tensor:
     return frames[:, :-1, :-1]
 
 
+def clear_margin(frames: Tensor) -> None:
+    """Write the margin's zeros."""
+    frames[:, -1].zero_()
+    frames[:, :, -1].zero_()
+
+
 def framed(pictures: Tensor) -> Tensor:
     """Pictures (T, H, W, C) with a margin of zeros."""
     return torch.nn.functional.pad(pictures, (0, 0, 0, 1, 0, 1))

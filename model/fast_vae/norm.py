@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -36,11 +37,18 @@ def activate(frames: Tensor, norm: Norm, *, into: Tensor) -> None:
 
         launch_activate(frames, norm, into)
     else:
-        into.copy_(F.silu(normed(frames, norm)))
+        torch.mul(frames, _scale(frames, norm), out=into)
+        F.silu(into.mul_(norm.gamma), inplace=True)
 
 
 def normed(frames: Tensor, norm: Norm) -> Tensor:
     """norm(frames) in float32."""
     x = frames.float()
-    scale = (x.square().sum(dim=-1, keepdim=True) / norm.channels + EPSILON).rsqrt()
-    return x * scale * norm.gamma
+    return x * _scale(x, norm) * norm.gamma
+
+
+def _scale(frames: Tensor, norm: Norm) -> Tensor:
+    """rsqrt(mean(x²) + 1e-6) of each position (T, H + 1, W + 1, 1)."""
+    # Several times as fast on a CPU as a sum of squares.
+    size: Tensor = torch.linalg.vector_norm(frames, dim=-1, keepdim=True, dtype=torch.float32)
+    return (size.square_() / norm.channels + EPSILON).rsqrt_()

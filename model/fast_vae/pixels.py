@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ..layout import split_dim
-from .convolution import Convolution, convolved_pictures
-from .grid import Grid
+from .convolution import Convolution
+from .grid import Grid, picture
+from .plain import convolved
 
 PATCH = 2
 """A position stands for 2×2 pixels."""
@@ -19,7 +20,7 @@ def convolve_pixels(source: Tensor, convolution: Convolution) -> Tensor:
     The channels are (colour, column, row) of the pixels; their values from -1 to 1 become 0 to 255.
     """
     if not source.is_cuda:
-        return pixels_of(convolved_pictures(source, convolution)[..., : 3 * PATCH * PATCH])
+        return pixels_of(picture(convolved(source, convolution))[..., : 3 * PATCH * PATCH])
     from .convolution_kernel import launch_pixels
 
     grid = Grid.of(source).doubled
@@ -30,6 +31,6 @@ def convolve_pixels(source: Tensor, convolution: Convolution) -> Tensor:
 
 def pixels_of(patches: Tensor) -> Tensor:
     """Pictures (T, H, W, 12) as RGB frames (T, 2H, 2W, 3), uint8."""
-    x = patches.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    x = patches.clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
     x = split_dim(x, 3, (3, PATCH, PATCH)).permute(0, 1, 5, 2, 4, 3)
     return x.flatten(3, 4).flatten(1, 2)

@@ -18,7 +18,6 @@ from worldloom.model.fast_vae.convolution import (
     Convolution,
     Shortcut,
     convolution_of,
-    convolve_plainly,
     for_library,
     upsampling_convolution,
 )
@@ -28,6 +27,7 @@ from worldloom.model.fast_vae.library import finish_products
 from worldloom.model.fast_vae.norm import Norm, norm_of, normed
 from worldloom.model.fast_vae.norm_kernel import launch_activate
 from worldloom.model.fast_vae.pixels import convolve_pixels
+from worldloom.model.fast_vae.plain import convolve_plainly
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BLOCKS = Blocks(rows=16, columns=32, depth=16, warps=4)
