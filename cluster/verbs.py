@@ -90,7 +90,7 @@ class Verbs:
         return CreatedSession(info=await self._directory.create(spec), token=token)
 
     async def authorize(self, session: str, token: str) -> None:
-        """Raises NotAuthorized unless the token is the session's own; an unknown session answers the same."""
+        """Raises NotAuthorized unless the token is the session's own, SessionUnknown."""
         await self._directory.authorize(session, token)
 
     async def describe(self, session: str) -> SessionInfo:

@@ -5,112 +5,78 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from ray import serve as ray_serve
 from ray.serve import Application
 
 from ..cluster.config import ClusterConfig
-from ..cluster.messages import SessionInfo
-from ..model.clip import NEW_FRAMES
+from ..cluster.verbs import Verbs
 from ..model.preset import Preset
 from .body_limit import BodyLimit
 from .http_errors import install_error_handlers
+from .http_models import HealthOut, PresetOut, PresetsOut, SampleOut, SamplesOut
 from .samples import list_samples, load_sample
-from .session_requests import read_session_request
-from .sessions import ClusterSessions, Sessions
+from .session_routes import IMPORT_PATH, Entrance, session_routes
+from .sessions import Sessions
 
 WEB_DIR = Path(__file__).parent / "web"
 MAX_BODY_BYTES = 20 << 20
+DESCRIPTION = """Worlds are created, forked, exported and closed here. They are played over the WebSocket or gRPC
+address that comes with a session. Send a session's token as `Authorization: Bearer …`."""
 
 
-def build_app(preset: Preset, sessions: Sessions, *, stream_port: int) -> FastAPI:
-    """The whole HTTP side of a service that runs `preset`."""
-    app = FastAPI(title="worldloom", summary="Interactive worlds: actions in, video out", version="1")
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+def build_app(preset: Preset, sessions: Sessions, entrance: Entrance, *, import_bytes: int = 1 << 30) -> FastAPI:
+    """The whole HTTP side of a service that runs `preset`. Files of worlds may have `import_bytes`."""
+    app = FastAPI(
+        title="worldloom", summary="Interactive worlds: actions in, video out", description=DESCRIPTION, version="1"
+    )
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, larger={IMPORT_PATH: import_bytes})
     install_error_handlers(app)
-
-    @app.post("/v1/sessions", status_code=201)
-    async def create_session(request: Request) -> dict[str, Any]:
-        created = await sessions.create(await read_session_request(request, preset))
-        return {
-            **_describe(created.info, preset),
-            "token": created.token,
-            "stream_url": f"ws://{request.url.hostname}:{stream_port}/",
-        }
-
-    @app.get("/v1/sessions/{session}")
-    async def get_session(session: str) -> dict[str, Any]:
-        return _describe(await sessions.describe(session), preset)
-
-    @app.delete("/v1/sessions/{session}", status_code=204)
-    async def delete_session(session: str) -> None:
-        await sessions.end(session)
+    app.include_router(session_routes(preset, sessions, entrance))
 
     @app.get("/v1/samples")
-    async def get_samples() -> dict[str, Any]:
-        return {
-            "samples": [
-                {"name": sample.name, "prompt": sample.prompt, "image_url": f"/v1/samples/{sample.name}/image"}
+    async def get_samples() -> SamplesOut:
+        """Start images that come with the service."""
+        return SamplesOut(
+            samples=[
+                SampleOut(name=sample.name, prompt=sample.prompt, image_url=f"/v1/samples/{sample.name}/image")
                 for sample in list_samples()
             ]
-        }
+        )
 
-    @app.get("/v1/samples/{name}/image")
+    @app.get("/v1/samples/{name}/image", response_class=Response)
     async def get_sample_image(name: str) -> Response:
+        """One of them."""
         sample = load_sample(name)
         return Response(sample.read_bytes(), media_type=f"image/{sample.path.suffix[1:].replace('jpg', 'jpeg')}")
 
     @app.get("/v1/presets")
-    async def get_presets() -> dict[str, Any]:
-        return {"presets": [_describe_preset(preset)]}
+    async def get_presets() -> PresetsOut:
+        """What the service runs."""
+        return PresetsOut(presets=[PresetOut.of(preset)])
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_model=HealthOut, responses={503: {"model": HealthOut}})
     async def get_health() -> JSONResponse:
+        """Whether sessions are admitted: 503 until then."""
         health = await sessions.health()
-        body = {
-            "status": "ready" if health.groups else "warming",
-            "groups": health.groups,
-            "sessions": health.sessions,
-            "capacity": health.capacity,
-        }
-        return JSONResponse(body, 200 if health.groups else 503)
+        body = HealthOut(
+            status="ready" if health.groups else "warming",
+            groups=health.groups,
+            sessions=health.sessions,
+            capacity=health.capacity,
+        )
+        return JSONResponse(body.model_dump(), 200 if health.groups else 503)
 
     app.mount("/", StaticFiles(directory=WEB_DIR, html=True), name="web")
     return app
 
 
-def _describe_preset(preset: Preset) -> dict[str, Any]:
-    return {
-        "preset": preset.name,
-        "description": preset.description,
-        "width": preset.video.width,
-        "height": preset.video.height,
-        "frame_rate": preset.video.frame_rate,
-        "frames_per_chunk": NEW_FRAMES,
-        "num_steps": preset.sampling.steps,
-        "prompt_chars": preset.limits.prompt_chars,
-        "trained": preset.trained,
-    }
-
-
-def _describe(info: SessionInfo, preset: Preset) -> dict[str, Any]:
-    return {
-        "session_id": info.session,
-        "state": info.phase.value,
-        "prompt": info.prompt,
-        "seed": info.seed,
-        "viewpoint": info.viewpoint,
-        "has_player": info.has_player,
-        **_describe_preset(preset),
-    }
-
-
-def http_app(config: ClusterConfig, *, stream_port: int) -> Application:
+def http_app(config: ClusterConfig, entrance: Entrance) -> Application:
     """The Serve application that answers HTTP."""
 
-    @ray_serve.ingress(lambda: build_app(config.preset, ClusterSessions(config), stream_port=stream_port))
+    @ray_serve.ingress(lambda: build_app(config.preset, Verbs(config), entrance, import_bytes=config.import_bytes))
     class Http:
         """Serve builds the app in each replica."""
 

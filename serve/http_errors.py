@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -55,6 +58,7 @@ def error_response(error: WorldloomError, *, status: int | None = None) -> JSONR
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error of this app in the same form."""
     app.add_exception_handler(WorldloomError, _on_known)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_unknown)
 
@@ -62,6 +66,17 @@ def install_error_handlers(app: FastAPI) -> None:
 async def _on_known(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, WorldloomError)
     return error_response(error)
+
+
+def wrong_fields(wrong: Iterable[Mapping[str, Any]]) -> errors.InputError:
+    """What is wrong with a request, field by field, from pydantic's list."""
+    told = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'body'}: {item['msg']}" for item in wrong)
+    return errors.InputError(f"the request is wrong: {told}", hint="Correct these fields.")
+
+
+async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return error_response(wrong_fields(error.errors()))
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
