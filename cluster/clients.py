@@ -5,14 +5,13 @@ from __future__ import annotations
 from ..errors import WorldloomError
 from ..memory.records import ChunkRecord
 from ..model.clip import MemoryQuery, MemoryView
-from .config import DIRECTORY, GATEWAY, STORE, ClusterConfig
+from .attendance import Admission, Claim, GatewayBeat
+from .config import DIRECTORY, STORE, ClusterConfig
+from .events import ControlState, Rewind
 from .messages import (
-    BranchNote,
     ClusterHealth,
     CommittedChunk,
     GroupBeat,
-    InputBatch,
-    Progress,
     SavedWorld,
     SessionCopy,
     SessionInfo,
@@ -22,7 +21,6 @@ from .messages import (
     WorldPlace,
 )
 from .peer import Peer
-from .video import RungWish, VideoPiece
 
 
 class StoreClient:
@@ -48,9 +46,6 @@ class StoreClient:
     async def drop_snapshot(self, snapshot: str) -> None:
         await self._peer.call("drop_snapshot", snapshot)
 
-    async def drop_old_snapshots(self, now: float) -> None:
-        await self._peer.call("drop_old_snapshots", now)
-
     async def export_world(self, session: str) -> bytes:
         blob: bytes = await self._peer.call("export_world", session)
         return blob
@@ -73,8 +68,8 @@ class StoreClient:
     async def commit(self, session: str, epoch: int, record: ChunkRecord) -> None:
         await self._peer.call("commit", session, epoch, record)
 
-    async def rewind(self, session: str, epoch: int, chunk: int, branch: int | None) -> SavedWorld:
-        world: SavedWorld = await self._peer.call("rewind", session, epoch, chunk, branch)
+    async def rewind(self, session: str, epoch: int, rewind: Rewind, controls: ControlState) -> SavedWorld:
+        world: SavedWorld = await self._peer.call("rewind", session, epoch, rewind, controls)
         return world
 
     async def chunk(self, session: str, epoch: int, branch: int, chunk: int) -> CommittedChunk | None:
@@ -132,47 +127,20 @@ class DirectoryClient:
         health: ClusterHealth = await self._peer.call("health")
         return health
 
-    async def attach_player(self, token: str, gateway: str, connection: str) -> SessionInfo:
-        info: SessionInfo = await self._peer.call("attach_player", token, gateway, connection)
-        return info
+    async def attach(self, claim: Claim, gateway: str, connection: str) -> Admission:
+        admission: Admission = await self._peer.call("attach", claim, gateway, connection)
+        return admission
 
-    async def detach_player(self, session: str, connection: str) -> None:
-        await self._peer.call("detach_player", session, connection)
+    async def detach(self, gateway: str, connection: str) -> None:
+        await self._peer.call("detach", gateway, connection)
 
+    async def home(self, session: str) -> str | None:
+        home: str | None = await self._peer.call("home", session)
+        return home
 
-class GatewayClient:
-    """See `worldloom.serve.gateway.Gateway`, which these are calls of."""
+    async def gateway_started(self, gateway: str) -> None:
+        await self._peer.call("gateway_started", gateway)
 
-    def __init__(self, config: ClusterConfig) -> None:
-        self._peer = Peer(GATEWAY, namespace=config.name, patience_s=config.patience_s)
-
-    async def collect(self, session: str, *, epoch: int, after_event: int, next_frame_id: int) -> InputBatch:
-        batch: InputBatch = await self._peer.call("collect", session, epoch, after_event, next_frame_id)
-        return batch
-
-    async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]:
-        wishes: tuple[RungWish, ...] = await self._peer.call("wanted_video", session, epoch)
-        return wishes
-
-    async def push(self, session: str, pieces: tuple[VideoPiece, ...]) -> None:
-        await self._peer.call("push", session, pieces)
-
-    async def report(self, session: str, progress: Progress) -> None:
-        await self._peer.call("report", session, progress)
-
-    async def branched(self, session: str, note: BranchNote) -> None:
-        await self._peer.call("branched", session, note)
-
-    async def refuse(self, session: str, event_id: int, error: WorldloomError) -> None:
-        await self._peer.call("refuse", session, event_id, error)
-
-    def tell_progress(self, session: str, progress: Progress) -> None:
-        """As `report`, from a process without an event loop, and without waiting for it to arrive."""
-        self._peer.tell("report", session, progress)
-
-    async def next_frame_id(self, session: str) -> int | None:
-        frame_id: int | None = await self._peer.call("next_frame_id", session)
-        return frame_id
-
-    async def end_session(self, session: str, error: WorldloomError | None) -> None:
-        await self._peer.call("end_session", session, error)
+    async def gateway_beat(self, beat: GatewayBeat) -> tuple[str, ...]:
+        moved: tuple[str, ...] = await self._peer.call("gateway_beat", beat)
+        return moved

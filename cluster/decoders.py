@@ -15,10 +15,12 @@ from ray.serve import Application
 
 from ..errors import WorldloomError
 from ..model.clip import Array
-from .clients import DirectoryClient, GatewayClient, StoreClient
+from .clients import DirectoryClient, StoreClient
 from .config import ClusterConfig
 from .engines import make_decoder
+from .gateways import GatewayClient
 from .messages import CommittedChunk
+from .pictures import Layout
 from .pieces import Piece, pieces_from, warm_up_pieces
 from .threads import use_all_cores
 from .video_sender import VideoSender
@@ -44,25 +46,23 @@ class DecoderReplica:
         self._turn = asyncio.Lock()
         self._following: Counter[str] = Counter()
 
-    async def follow(self, session: str, epoch: int, first_frame_id: int) -> None:
-        """Send the session's frames, from the first one that has not been sent, as they are committed. Where the
-        gateway does not know what has been sent, begin at `first_frame_id`.
+    async def follow(self, session: str, epoch: int) -> None:
+        """Send the session's frames, from the first one that its gateway has not had, as they are committed.
 
         A cache that another replica has lost is rebuilt by decoding the latents before that frame again. Ends only by
-        an error: StaleEpoch when the session gets another owner, SessionUnknown when it is over. Stays in the branch
-        that grows when it begins.
+        an error: StaleEpoch when the session gets another owner, SessionUnknown or SessionEnded when it is over,
+        WorkerLost when its gateway is gone. Stays in the branch that grows when it begins.
         """
         self._following[session] += 1
         try:
-            await self._follow(session, epoch, first_frame_id)
+            await self._follow(session, epoch)
         finally:
             self._following -= Counter([session])  # drops what reaches 0
 
-    async def _follow(self, session: str, epoch: int, first_frame_id: int) -> None:
+    async def _follow(self, session: str, epoch: int) -> None:
         size = self._config.piece_latents
         rate = self._config.preset.video.frame_rate
-        cursor = await self._gateway.next_frame_id(session)
-        first = first_frame_id if cursor is None else cursor
+        first = await self._gateway.next_frame_id(session)
         branch, chunk, frame = await self._store.place_of_frame(session, first)
         chunks = _Chunks(self._store, session, epoch, branch)
         pieces = pieces_from(chunk, frame, size=size)
@@ -74,7 +74,7 @@ class DecoderReplica:
             while True:
                 committed = await chunks.get(piece.chunk)
                 started = time.perf_counter()
-                frames, state = await self._decode(committed, piece, state)
+                frames, state = await self._decode(committed, piece, state, sender.layout)
                 # Nobody gets a frame twice, even where its piece is decoded again.
                 seen_frames = max(0, frame - piece.first_frame)
                 decode_s = time.perf_counter() - started
@@ -85,10 +85,12 @@ class DecoderReplica:
         """Process id, and the sessions that this replica follows."""
         return os.getpid(), tuple(self._following)
 
-    async def _decode(self, committed: CommittedChunk, piece: Piece, state: Any) -> tuple[npt.NDArray[np.uint8], Any]:
+    async def _decode(
+        self, committed: CommittedChunk, piece: Piece, state: Any, layout: Layout = Layout.RGB
+    ) -> tuple[npt.NDArray[np.uint8], Any]:
         latents: Array = committed.record.latents[:, piece.start : piece.stop]
         async with self._turn:
-            return await asyncio.to_thread(self._decoder.decode, latents, state)
+            return await asyncio.to_thread(self._decoder.decode, latents, state, layout=layout)
 
 
 class _Chunks:

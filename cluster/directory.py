@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -11,13 +12,21 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import NotAuthorized, Overloaded, PlayerTaken, SessionEnded, SessionUnknown, WorldloomError, WorldLost
-from .clients import GatewayClient, StoreClient
+from ..errors import NotAuthorized, Overloaded, SessionEnded, SessionUnknown, WorkerLost, WorldloomError, WorldLost
+from .attendance import Admission, Attendance, Claim, GatewayBeat, Role, UsedTickets
+from .clients import StoreClient
 from .config import ClusterConfig
+from .gateways import Gateways
 from .messages import ClusterHealth, GroupBeat, Phase, Progress, SessionCopy, SessionInfo, SessionRecord, SessionSpec
 from .placement import Placement
 
 log = logging.getLogger(__name__)
+
+HOME_POLL_S = 1.0
+"""Who waits for a session's gateway hears at least this often that there is none."""
+GATEWAY_BEATS = 3
+"""After so many, each gateway that lives has told of itself."""
+MAX_ENDED = 256
 
 
 def hash_token(token: str) -> str:
@@ -35,8 +44,6 @@ class _Entry:
     """The owner's lease ends here."""
     idle_since: float
     group: str | None = None
-    player: tuple[str, str] | None = None
-    """(gateway, connection)."""
 
 
 class Directory:
@@ -45,7 +52,12 @@ class Directory:
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config
         self._store = StoreClient(config)
-        self._gateway = GatewayClient(config)
+        self._gateways = Gateways(config)
+        self._attendance = Attendance(lease_s=config.lease_s)
+        self._tickets = UsedTickets()
+        self._home_found = asyncio.Event()
+        self._ended: dict[str, WorldloomError | None] = {}
+        """The last sessions that ended, and why: their gateways may not have heard of it."""
         self._entries: dict[str, _Entry] = {}
         self._groups: dict[str, tuple[GroupBeat, float]] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -62,10 +74,10 @@ class Directory:
         return self._info(self._entry(start.session))
 
     async def authorize(self, session: str, token: str) -> None:
-        """Raises NotAuthorized unless the token is the session's own, and of a session that is not there."""
+        """Raises NotAuthorized unless the token is the session's own, SessionUnknown."""
         await self._restored
-        entry = self._entries.get(session)
-        if entry is None or not hmac.compare_digest(entry.record.token_hash, hash_token(token)):
+        entry = self._entry(session)
+        if not hmac.compare_digest(entry.record.token_hash, hash_token(token)):
             raise NotAuthorized("this token does not own the session", hint="Send the token of the session's creation.")
 
     async def describe(self, session: str) -> SessionInfo:
@@ -79,7 +91,11 @@ class Directory:
         entry = self._entries.pop(session, None)
         if entry is not None:
             entry.placement.stop()
-            self._in_background(self._gateway.end_session(session, error))
+            self._ended[session] = error
+            if len(self._ended) > MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
+            self._in_background(self._tell(self._attendance.home(session), "end_session", session, error))
+            self._attendance.forget(session)
             await self._store.delete(session)
 
     async def claim(self, session: str, group: str) -> int:
@@ -104,9 +120,6 @@ class Directory:
         lost = []
         for session, epoch in beat.epochs.items():
             entry = self._entries.get(session)
-            if entry is None:
-                # Ended, or forgotten by directory and store together: who plays it must hear of it.
-                self._in_background(self._gateway.end_session(session, WorldLost("nobody knows this world any more")))
             if entry is None or epoch < entry.epoch:
                 lost.append(session)
             else:
@@ -128,26 +141,81 @@ class Directory:
         """A group or a decoder could not start."""
         self._failure = error
 
-    async def attach_player(self, token: str, gateway: str, connection: str) -> SessionInfo:
-        """Admit a player to the session of this token. Raises NotAuthorized, PlayerTaken."""
-        await self._restored
-        token_hash = hash_token(token)
-        entry = next((entry for entry in self._entries.values() if entry.record.token_hash == token_hash), None)
-        if entry is None:
-            raise NotAuthorized("this token opens no session", hint="Take the token of a new POST /v1/sessions.")
-        # A player of another gateway's life is gone with it.
-        if entry.player is not None and entry.player[0] == gateway and entry.player[1] != connection:
-            raise PlayerTaken("this session has a player", hint="Close the other page or client first.")
-        entry.player = (gateway, connection)
-        last_event_id = await self._store.last_event_id(entry.record.session)
-        return replace(self._info(entry), last_event_id=last_event_id)
+    async def attach(self, claim: Claim, gateway: str, connection: str) -> Admission:
+        """Let a connection at a gateway into the session that its credential names.
 
-    async def detach_player(self, session: str, connection: str) -> None:
-        """The player of this connection has left."""
+        Raises NotAuthorized when there is none or its ticket has been used, Overloaded when too many watch.
+        """
         await self._restored
-        entry = self._entries.get(session)
-        if entry is not None and entry.player is not None and entry.player[1] == connection:
-            entry.player, entry.idle_since = None, time.monotonic()
+        entry = self._claimed(claim)
+        session, attendance = entry.record.session, self._attendance
+        if claim.role is Role.VIEWER and not claim.seat and attendance.viewers(session) >= entry.record.limits.viewers:
+            raise Overloaded(f"{attendance.viewers(session)} watch this session already", hint="Come back later.")
+        if claim.ticket:
+            self._tickets.use(claim.ticket, claim.issued_at)
+        await self._gateways_known()
+        place = await self._store.place(session)
+        home = attendance.enter(session, gateway, connection, claim.role)
+        self._home_found.set()
+        info = replace(
+            self._info(entry),
+            prompt=place.prompt,
+            branch=place.branch,
+            chunk=place.chunk,
+            next_frame_id=place.next_frame_id,
+            last_event_id=place.last_event_id,
+        )
+        return Admission(info=info, home=home)
+
+    async def detach(self, gateway: str, connection: str) -> None:
+        """The connection has ended."""
+        self._attendance.leave(gateway, connection)
+
+    async def home(self, session: str) -> str | None:
+        """The session's home gateway; None if nobody has come to it for a while. Raises SessionUnknown."""
+        await self._restored
+        self._entry(session)
+        if (home := self._attendance.home(session)) is None:
+            self._home_found.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HOME_POLL_S):
+                    await self._home_found.wait()
+            home = self._attendance.home(session)
+        return home
+
+    async def gateway_started(self, gateway: str) -> None:
+        """A gateway begins its life."""
+        self._attendance.started(gateway)
+
+    async def gateway_beat(self, beat: GatewayBeat) -> tuple[str, ...]:
+        """Keep what a gateway says of itself. Returns those of its sessions whose home is another one by now."""
+        await self._restored
+        moved = self._attendance.beat(beat)
+        self._home_found.set()
+        for session in beat.homes:
+            if session not in self._entries:
+                # Ended, or forgotten by directory and store together: who plays it must hear of it.
+                error = self._ended.get(session, WorldLost("nobody knows this world any more"))
+                self._in_background(self._tell(beat.gateway, "end_session", session, error))
+        return moved
+
+    def _claimed(self, claim: Claim) -> _Entry:
+        if claim.session:
+            return self._entry(claim.session)
+        for entry in self._entries.values():
+            if hmac.compare_digest(entry.record.token_hash, claim.token_hash):
+                return entry
+        raise NotAuthorized("this token opens no session", hint="Take the token of a new POST /v1/sessions.")
+
+    async def _gateways_known(self) -> None:
+        """A directory that has just started waits for the gateways to tell it who is where."""
+        await asyncio.sleep(self._started_at + GATEWAY_BEATS * self._config.beat_s - time.monotonic())
+
+    async def _tell(self, gateway: str | None, method: str, *args: Any) -> None:
+        """Tell a gateway; one that is gone, or None, need not hear it."""
+        if gateway is not None:
+            with contextlib.suppress(WorkerLost):
+                await self._gateways[gateway].call(method, *args)
 
     async def _restore(self) -> None:
         for record in await self._store.sessions():
@@ -191,7 +259,9 @@ class Directory:
         entry = self._entries[session]
         entry.phase, entry.group = Phase.RECOVERING, None
         entry.deadline = time.monotonic() + self._config.lease_s
-        self._in_background(self._gateway.report(session, Progress(phase=Phase.RECOVERING)))
+        self._in_background(
+            self._tell(self._attendance.home(session), "report", session, Progress(phase=Phase.RECOVERING))
+        )
 
     def _fail(self, session: str, error: WorldloomError) -> None:
         """A session is beyond help."""
@@ -209,7 +279,9 @@ class Directory:
                 if entry.deadline < now and (is_orphan or entry.phase is Phase.PLAYING):
                     log.warning("session %s: the lease of group %s has ended", session, entry.group)
                     entry.placement.restart()
-                if entry.player is None and entry.idle_since + entry.record.limits.idle_s < now:
+                if self._attendance.has_player(session):
+                    entry.idle_since = now
+                elif entry.idle_since + entry.record.limits.idle_s < now:
                     self._fail(session, SessionEnded(f"nobody has played for {entry.record.limits.idle_s:g} s"))
 
     def _alive(self) -> list[GroupBeat]:
@@ -232,7 +304,8 @@ class Directory:
             phase=entry.phase,
             group=entry.group,
             epoch=entry.epoch,
-            has_player=entry.player is not None,
+            has_player=self._attendance.has_player(entry.record.session),
+            viewers=self._attendance.viewers(entry.record.session),
             created_at=record.created_at,
             limits=record.limits,
         )

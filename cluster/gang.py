@@ -12,10 +12,10 @@ from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from ..errors import WorkerLost
-from .clients import GatewayClient
 from .config import ClusterConfig
 from .engine import ChunkJob, ChunkResult
 from .engines import make_engine
+from .gateways import ProgressTeller
 from .messages import Phase, Progress
 from .threads import use_all_cores
 
@@ -30,7 +30,7 @@ class Rank:
 
     def __init__(self, config: ClusterConfig) -> None:
         self._config = config
-        self._gateway = GatewayClient(config)
+        self._teller = ProgressTeller(config)
 
     def load(self) -> int:
         """Load and warm the engine. Returns the process id. Not part of the constructor, whose errors would reach the
@@ -42,12 +42,13 @@ class Rank:
         self._engine.warm_up()
         return os.getpid()
 
-    def step(self, job: ChunkJob) -> ChunkResult:
-        """See `Engine.step`. The player hears of each denoising step."""
+    def step(self, job: ChunkJob, gateway: str) -> ChunkResult:
+        """See `Engine.step`. The gateway hears of each denoising step."""
 
         def report(step: int, num_steps: int) -> None:
             clip = job.clip
-            self._gateway.tell_progress(
+            self._teller.tell(
+                gateway,
                 job.session,
                 Progress(phase=Phase.PLAYING, branch=clip.branch, chunk=clip.chunk, step=step, num_steps=num_steps),
             )
@@ -79,13 +80,13 @@ class Gang:
                 self._rank = rank
         return self._pid
 
-    async def step(self, job: ChunkJob) -> ChunkResult:
-        """Denoise one chunk. Raises WorkerLost when a rank died."""
+    async def step(self, job: ChunkJob, *, gateway: str) -> ChunkResult:
+        """Denoise one chunk; this gateway hears of each step. Raises WorkerLost when a rank died."""
         if self._rank is None:
             await self.warm()
         rank = self._rank
         try:
-            result: ChunkResult = await rank.step.remote(job)
+            result: ChunkResult = await rank.step.remote(job, gateway)
         except RayActorError as error:
             raise self._lost() from error
         return result

@@ -17,16 +17,18 @@ from ..errors import InputError, ServiceError, SessionEnded, SessionUnknown, Sta
 from ..memory.records import ChunkRecord
 from ..model.clip import ClipInputs, MemoryQuery, MemoryView, advance, plan_clip
 from .camera_goal import first_pose
+from .camera_origin import placed_pose
 from .chunk_extra import ChunkExtra, pack_extra
-from .clients import DirectoryClient, GatewayClient, StoreClient
+from .clients import DirectoryClient, StoreClient
 from .config import ClusterConfig
 from .controls import ChunkControls, plan_controls
 from .engine import ChunkJob, ChunkResult
-from .events import ControlState, Event, Rewind
+from .events import ControlState, Event
+from .gateways import GatewayClient
 from .history import remembered_by
-from .messages import BranchNote, Phase, Progress, SavedWorld, StageTimes
+from .messages import Phase, Progress, SavedWorld, StageTimes
 from .peer import plain
-from .time_turns import turn_time
+from .time_turns import ignoring, next_turn
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ FOLLOW_AGAIN_S = 0.1
 class Denoiser(Protocol):
     """What a worker group's ranks do for a session."""
 
-    async def step(self, job: ChunkJob) -> ChunkResult: ...
+    async def step(self, job: ChunkJob, *, gateway: str) -> ChunkResult: ...
 
 
 class SessionLoop:
@@ -65,7 +67,8 @@ class SessionLoop:
         try:
             self.epoch = await self._directory.claim(self.session, self._group)
             world = await self._store.load(self.session)
-            await _until_first(self._make_chunks(world), self._keep_streaming(world.next_frame_id), self._left.wait())
+            await self._tell_branch(world)
+            await _until_first(self._make_chunks(world), self._keep_streaming(), self._left.wait())
         except (SessionEnded, SessionUnknown, StaleEpoch) as end:
             log.info("session %s leaves group %s: %s", self.session, self._group, end.message)
 
@@ -82,38 +85,43 @@ class SessionLoop:
                 next_frame_id=world.next_frame_id,
             )
             if batch.is_due:
+                await self._end_if_played(world)
                 world, events = await self._turn_time(world, batch.events)
                 controls, controls_after = plan_controls(
                     world.controls,
                     events,
                     frames=world.state.num_new_frames,
                     frame_rate=self._config.preset.video.frame_rate,
-                    pose=first_pose(world.state),
+                    pose=placed_pose(first_pose(world.state), world.spec.origin),
                 )
                 world = await self._make_chunk(world, controls, controls_after)
 
     async def _turn_time(self, world: SavedWorld, events: tuple[Event, ...]) -> tuple[SavedWorld, tuple[Event, ...]]:
         """Rewind the world as the events say. Returns where it goes on, and the events to plan with."""
-        rewinds, controls, rest = turn_time(world.controls, events)
-        for rewind in rewinds:
-            world = await self._rewind(world, rewind)
-        return replace(world, controls=controls), rest
+        while (turn := next_turn(world.controls, events)) is not None:
+            try:
+                world = await self._store.rewind(self.session, self.epoch, turn.rewind, turn.controls)
+            except InputError as error:
+                await self._gateway.refuse(self.session, turn.rewind.event_id, plain(error))
+                events = ignoring(events, turn.rewind)
+                continue
+            await self._tell_branch(world)
+            self._branched.set()
+        return world, events
 
-    async def _rewind(self, world: SavedWorld, rewind: Rewind) -> SavedWorld:
-        try:
-            turned = await self._store.rewind(self.session, self.epoch, rewind.chunk, rewind.branch)
-        except InputError as error:
-            await self._gateway.refuse(self.session, rewind.event_id, plain(error))
-            return world
-        note = BranchNote(
-            branch=turned.state.branch,
-            parent=world.state.branch if rewind.branch is None else rewind.branch,
-            chunk=turned.state.chunk,
-            next_frame_id=turned.next_frame_id,
-        )
-        await self._gateway.branched(self.session, note)
-        self._branched.set()
-        return turned
+    async def _tell_branch(self, world: SavedWorld) -> None:
+        """The player drops frames of the old branch, also where an earlier owner may not have come to say so."""
+        if world.turned is not None:
+            await self._gateway.branched(self.session, world.turned)
+
+    async def _end_if_played(self, world: SavedWorld) -> None:
+        """Raises SessionEnded once the session has made all the video that it may."""
+        played_s = (world.next_frame_id - world.spec.first_frame_id) / self._config.preset.video.frame_rate
+        limit_s = world.spec.limits.play_s
+        if 0 < limit_s <= played_s:
+            end = SessionEnded(f"the session has made its {limit_s:g} s of video", hint="Create another one.")
+            await self._directory.end(self.session, end)
+            raise end
 
     async def _make_chunk(self, world: SavedWorld, controls: ChunkControls, after: ControlState) -> SavedWorld:
         """Plan, retrieve, denoise and commit one chunk. Returns the world after it."""
@@ -123,7 +131,8 @@ class SessionLoop:
         planned = time.perf_counter()
         async with self._turn:
             turned = time.perf_counter()
-            result = await self._ranks.step(ChunkJob(session=self.session, epoch=self.epoch, clip=clip))
+            job = ChunkJob(session=self.session, epoch=self.epoch, clip=clip)
+            result = await self._ranks.step(job, gateway=self._gateway.known_home(self.session))
         stages = StageTimes(
             queue_s=turned - planned,
             plan_s=planned - started - retrieve_s,
@@ -135,7 +144,7 @@ class SessionLoop:
             applied=tuple((event, world.next_frame_id + frame) for event, frame in controls.applied),
             stages=stages,
             controls=after,
-            remembered=remembered_by(clip),
+            remembered=remembered_by(clip, world.spec.origin),
         )
         record = ChunkRecord(
             branch=clip.branch,
@@ -152,6 +161,7 @@ class SessionLoop:
         await self._store.commit(self.session, self.epoch, record)
         return replace(
             world,
+            turned=None,
             state=advance(world.state, clip, result.latents),
             prompt=clip.prompt,
             next_frame_id=record.next_frame_id,
@@ -194,16 +204,18 @@ class SessionLoop:
         )
         await self._gateway.report(self.session, progress)
 
-    async def _keep_streaming(self, next_frame_id: int) -> None:
-        """Have some decoder replica follow the branch that grows; another one when it is lost."""
+    async def _keep_streaming(self) -> None:
+        """Have some decoder replica follow the branch that grows, from the first frame that its gateway lacks; another
+        one when it is lost."""
         while True:
             self._branched.clear()
-            await _until_first(self._follow(next_frame_id), self._branched.wait())
+            moved_back = self._gateway.until_moved_back(self.session)
+            await _until_first(self._follow(), self._branched.wait(), moved_back)
 
-    async def _follow(self, next_frame_id: int) -> None:
+    async def _follow(self) -> None:
         decoders = serve.get_app_handle(self._config.decoders_app)
         while True:
-            response: Any = decoders.follow.remote(self.session, self.epoch, next_frame_id)
+            response: Any = decoders.follow.remote(self.session, self.epoch)
             try:
                 await response
             except asyncio.CancelledError:

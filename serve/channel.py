@@ -1,185 +1,225 @@
-"""One session's side of the gateway: inputs on their way to the world, and frames on their way to the player."""
+"""One session at its home gateway: a player whose inputs wait here, and all who follow its stream."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from ..cluster.events import Event, Rewind, is_paused
-from ..cluster.messages import BranchNote, ChunkNote, FramePacket, InputBatch, Progress
-from ..cluster.playout import PlayOut
-from ..errors import Overloaded, SessionEnded, StaleEpoch, WorldloomError
-from ..model.clip import FIRST_CLIP_FRAMES
-from .latency import ActionLatency, Observe
+from ..cluster.attendance import Role
+from ..cluster.events import Event, Pause, Play
+from ..cluster.limits import SessionLimits
+from ..cluster.messages import BranchNote, InputBatch, Phase, Progress, SessionInfo
+from ..cluster.video import Rung
+from ..errors import NotAuthorized, Overloaded, PlayerTaken, WorldloomError
+from .fan_out import FanOut, Member, Pieces
+from .inputs import POLL_S, Inputs
+from .latency import Observe
+from .mailbox import Mailbox, MailboxLimits, outgoing
 from .protocol.generated import session_pb2 as pb
-from .wire import error_of, status_of
-from .wire_frames import applied_of, branched_of, frame_of
+from .watching import Watching
+from .wire import bye, error_of, status_of
 
-MAX_PENDING_EVENTS = 1024
-START_GRACE_S = 1.0
-"""A world's first chunk waits this long after Welcome for the player's first event."""
-POLL_S = 1.0
-"""A group that asks for inputs hears at least this often that there is nothing to do."""
+VIEWER_LIMITS = MailboxLimits(frames=128, frame_bytes=16 << 20)
+PLAYER_LIMITS = MailboxLimits()
 
-Send = Callable[[pb.ServerMessage], Awaitable[None]]
-"""Sends to the player, waits while the connection is slow, and does nothing once it is closed."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guest:
+    """Who comes to a session, as its home is told by the gateway that the connection is at."""
+
+    connection: str
+    seat: str
+    """The same again after a reconnect."""
+    role: Role
+    is_owner: bool = False
+    """Has the session's own token: need not wait for the end of a lost player's grace."""
+    resumes: bool = False
+    """Has had this seat before."""
+    next_frame_id: int = 0
+    """Frames below this have been received."""
+    rungs: tuple[Rung, ...]
+    """What can be sent, best first."""
+
+
+@dataclass(slots=True, eq=False)
+class _Player:
+    seat: str
+    connection: str | None
+    """None: lost."""
+    lost_at: float = 0.0
 
 
 class Channel:
-    """Inputs wait here until their chunk is on its way to the player, so that a new owner of the session finds them."""
+    """One player and any number of viewers. A lost player's seat is kept for a while."""
 
     def __init__(
         self,
-        session: str,
+        info: SessionInfo,
         *,
         frame_rate: float,
         clock: Callable[[], float] = time.monotonic,
         on_latency: Observe = lambda seconds: None,
     ) -> None:
-        """`on_latency` hears for each event how long the player waited for its first frame."""
-        self.session = session
-        self.next_frame_id: int | None = None
-        """Frame ids below this have been sent. None: this gateway has seen no frame of the session yet."""
-        self.created_at: float | None = None
-        """When the session was created, in seconds since the Unix epoch. None: no player has come by this gateway."""
+        """`info` says what is committed. `on_latency`: see `Inputs`."""
+        self.session = info.session
+        self.created_at = info.created_at
+        self.limits: SessionLimits = info.limits
+        self.fan_out = FanOut(frame_rate=frame_rate, next_frame_id=info.next_frame_id)
+        self.inputs = Inputs(
+            info.session, frame_rate=frame_rate, last_event_id=info.last_event_id, clock=clock, on_latency=on_latency
+        )
         self._clock = clock
-        self._frame_rate = frame_rate
-        self._playout = self._new_playout(0)
-        self._pending: dict[int, Event] = {}
-        self._last_applied = 0
-        self._latency = ActionLatency(on_latency)
-        self._epoch = 0
-        self._send: Send | None = None
-        self._connected_at = 0.0
-        self._is_closed = False
-        self._changed = asyncio.Event()
+        self._player: _Player | None = None
+        self._progress = Progress(phase=info.phase, branch=info.branch, chunk=info.chunk)
+        self._moved_back = asyncio.Event()
 
-    def last_event_id(self) -> int:
-        """The newest event that was taken."""
-        return max(self._last_applied, *self._pending, 0)
+    @property
+    def viewers(self) -> int:
+        """How many watch."""
+        return sum(member.role is Role.VIEWER for member in self.fan_out.members)
 
-    def connect(self, send: Send) -> None:
-        """A player is there."""
-        self._send = send
-        self._connected_at = self._clock()
-        self._playout = self._new_playout(self.next_frame_id or 0)
-        self._changed.set()
+    def sit(self, guest: Guest, committed_frames: int) -> Member:
+        """Give a guest its place: the member that `begin` then sends the stream to. A connection that had the same seat
+        is ended. `committed_frames` is the id of the first frame that is in no committed chunk.
 
-    def disconnect(self) -> None:
-        """The player is gone; the world waits."""
-        self._send = None
-
-    def is_paused(self) -> bool:
-        """Whether the player wants no more chunks for now."""
-        return is_paused(tuple(self._pending.values()))
-
-    def close(self) -> None:
-        """The session has ended: owners that ask for inputs are told so."""
-        self._is_closed = True
-        self._changed.set()
-
-    def offer(self, event: Event) -> None:
-        """Take an input. One that was taken before has no second effect. Raises Overloaded when too many wait."""
-        if event.event_id <= self._last_applied or event.event_id in self._pending:
-            return
-        if len(self._pending) >= MAX_PENDING_EVENTS:
-            raise Overloaded(f"{len(self._pending)} events wait to be applied", hint="Send fewer and wait for Applied.")
-        self._pending[event.event_id] = event
-        self._latency.offered(event.event_id, self._clock())
-        self._changed.set()
-
-    def report_buffer(self, report: pb.BufferReport) -> None:
-        """How far the player is. Frames that were never sent cannot have been shown."""
-        if report.next_frame_id <= (self.next_frame_id or 0):
-            self._latency.shown(report.next_frame_id, self._clock())
-            self._playout.reported(
-                report.next_frame_id,
-                self._clock(),
-                stalled_s=report.stalled_ms * 1e-3,
-                round_trip_s=report.round_trip_ms * 1e-3,
-            )
-            self._changed.set()
-
-    def admit(self, epoch: int) -> None:
-        """Raises StaleEpoch to an owner of the session that has been replaced, SessionEnded when there is none."""
-        if self._is_closed:
-            raise SessionEnded(f"session {self.session} has ended")
-        if epoch < self._epoch:
-            raise StaleEpoch(f"epoch {epoch} of session {self.session} has been replaced by {self._epoch}")
-        self._epoch = epoch
-
-    async def collect(self, epoch: int, *, after_event: int, next_frame_id: int) -> InputBatch:
-        """Wait until the chunk that starts at `next_frame_id` has to be planned, then hand out the events after
-        `after_event`. Raises StaleEpoch to an owner that has been replaced, SessionEnded when there is no session."""
-        self.admit(epoch)
-        give_up = self._clock() + POLL_S
-        while (wait_s := self._due_in_s(next_frame_id, after_event)) > 0:
-            left_s = give_up - self._clock()
-            if left_s <= 0:
-                return InputBatch(is_due=False)
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(wait_s, left_s)):
-                    await self._changed.wait()
-            self.admit(epoch)
-        self._playout.planned(next_frame_id, self._clock())
-        return InputBatch(is_due=True, events=self._events_after(after_event))
-
-    async def push(self, packets: tuple[FramePacket, ...]) -> None:
-        """Send the frames that have not been sent yet; returns when the connection has taken them."""
-        for packet in packets:
-            if packet.frame_id < (self.next_frame_id or 0):
-                continue
-            self.next_frame_id = packet.frame_id + 1
-            self._playout.arrived(packet.frame_id, self._clock())
-            self._changed.set()
-            if packet.note is not None:
-                self._settle(packet.note)
-                await self.send(applied_of(packet.note))
-            await self.send(frame_of(packet, self._frame_rate))
-
-    async def branched(self, note: BranchNote) -> None:
-        """The world goes on from an earlier place: frames of the old branch are not sent any more."""
-        self.next_frame_id = max(note.next_frame_id, self.next_frame_id or 0)
-        self._playout.branched(self.next_frame_id)
-        await self.send(branched_of(note))
-
-    async def refuse(self, event_id: int, error: WorldloomError) -> None:
-        """An event cannot have its effect. The next chunk reports it as applied all the same."""
-        await self.send(error_of(error, event_id=event_id))
-
-    async def report(self, progress: Progress) -> None:
-        """Tell the player how far the session is."""
-        await self.send(status_of(progress))
-
-    async def send(self, message: pb.ServerMessage) -> None:
-        """To the player, if there is one."""
-        if self._send is not None:
-            await self._send(message)
-
-    def _new_playout(self, shown_frames: int) -> PlayOut:
-        return PlayOut(
-            frame_rate=self._frame_rate, max_lead_s=FIRST_CLIP_FRAMES / self._frame_rate, shown_frames=shown_frames
+        Raises PlayerTaken, Overloaded when too many watch.
+        """
+        before = self._holder(guest)
+        if guest.role is Role.PLAYER:
+            self._admit_player(guest)
+        elif before is None and self.viewers >= self.limits.viewers:
+            raise Overloaded(f"{self.viewers} watch this session already", hint="Come back later.")
+        if before is not None:
+            self._dismiss(before, bye("this place was taken over by a newer connection"))
+        if guest.role is Role.PLAYER:
+            self._player = _Player(guest.seat, guest.connection)
+        limits = PLAYER_LIMITS if guest.role is Role.PLAYER else VIEWER_LIMITS
+        return Member(
+            connection=guest.connection,
+            seat=guest.seat,
+            role=guest.role,
+            mailbox=Mailbox(limits),
+            watching=Watching(guest.rungs[0]),
+            next_frame_id=self._start(guest, min(guest.next_frame_id, committed_frames)),
         )
 
-    def _due_in_s(self, next_frame_id: int, after_event: int) -> float:
-        events = self._events_after(after_event)
-        if self._send is None or is_paused(events):
-            return POLL_S
-        if any(isinstance(event, Rewind) for event in events):
-            return 0.0
-        due_s = self._playout.due_in_s(next_frame_id, self._clock())
-        if next_frame_id == 0 and not events:
-            due_s = max(due_s, self._connected_at + START_GRACE_S - self._clock())
-        return due_s
+    def begin(self, member: Member) -> None:
+        """Let the stream flow to a member that has been welcomed."""
+        if member.role is Role.PLAYER:
+            self.inputs.connect(member.next_frame_id)
+        self.fan_out.join(member)
+        self._tell_progress()
 
-    def _events_after(self, event_id: int) -> tuple[Event, ...]:
-        return tuple(event for number, event in self._pending.items() if number > event_id)
+    def leave(self, connection: str, *, is_bye: bool) -> None:
+        """A connection has ended: with a Bye, or it is lost and its seat kept for a while."""
+        self.fan_out.leave(connection)
+        if self._player is not None and self._player.connection == connection:
+            self.inputs.disconnect()
+            self._player = None if is_bye else _Player(self._player.seat, None, self._clock())
+        self._tell_progress()
 
-    def _settle(self, note: ChunkNote) -> None:
-        for event_id, frame_id in note.applied:
-            self._latency.applied(event_id, frame_id)
-            self._pending.pop(event_id, None)
-            self._last_applied = max(self._last_applied, event_id)
+    def take(self, connection: str, event: Event) -> None:
+        """An event from a connection. Raises NotAuthorized to viewers, Overloaded."""
+        self._require_player(connection)
+        self.inputs.offer(event)
+        if isinstance(event, Pause | Play):
+            phase = Phase.PAUSED if self.inputs.is_paused else Phase.PLAYING
+            self.report(replace(self._progress, phase=phase))
+
+    def report_buffer(self, connection: str, report: pb.BufferReport) -> None:
+        """How far a client is. Only the player's word counts; frames that were never sent cannot have been shown."""
+        is_player = self._player is not None and self._player.connection == connection
+        if is_player and report.next_frame_id <= self.fan_out.next_frame_id:
+            self.inputs.report(report)
+
+    def push(self, pieces: Pieces) -> None:
+        """One piece of the stream, in the rungs that are watched."""
+        packets = pieces[0].packets
+        for packet in packets:
+            if packet.frame_id >= self.fan_out.next_frame_id:
+                self.inputs.arrived(packet.frame_id)
+                if packet.note is not None:
+                    self.inputs.applied(packet.note)
+        self.fan_out.push(pieces)
+
+    def branched(self, note: BranchNote) -> None:
+        """The world goes on from an earlier place."""
+        self.fan_out.branched(note)
+        self.inputs.branched(self.fan_out.next_frame_id)
+
+    def refuse(self, event_id: int, error: WorldloomError) -> None:
+        """An event cannot have its effect. The next chunk reports it as applied all the same."""
+        self.fan_out.tell(error_of(error, event_id=event_id))
+
+    def report(self, progress: Progress) -> None:
+        """How far the session is."""
+        self._progress = progress
+        self._tell_progress()
+
+    def end(self, farewell: pb.ServerMessage, error: WorldloomError | None = None) -> None:
+        """Say goodbye to everybody, and why."""
+        self.inputs.close()
+        if error is not None:
+            self.fan_out.tell(error_of(error))
+        for member in self.fan_out.members:
+            self._dismiss(member, farewell)
+
+    async def collect(self, epoch: int, *, after_event: int, next_frame_id: int) -> InputBatch:
+        """See `Inputs.collect`."""
+        return await self.inputs.collect(epoch, after_event=after_event, next_frame_id=next_frame_id)
+
+    async def moved_back(self) -> bool:
+        """Wait for a while. True, once: frames are wanted that have been sent already."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await self._moved_back.wait()
+        is_wanted = self._moved_back.is_set()
+        self._moved_back.clear()
+        return is_wanted
+
+    def _start(self, guest: Guest, received: int) -> int:
+        """Where a guest's stream begins."""
+        fan_out, rung = self.fan_out, guest.rungs[0]
+        if not received and not guest.resumes and fan_out.next_frame_id:
+            received = self._newest(guest)
+        start = fan_out.start_of(rung, received)
+        if start is None and guest.role is Role.PLAYER:
+            # The decoder goes back to what was lost on the way.
+            fan_out.start_again(received)
+            self._moved_back.set()
+            return received
+        return fan_out.newest_start(rung) if start is None else start
+
+    def _newest(self, guest: Guest) -> int:
+        """A player without a past is shown the frame that its world stands at."""
+        newest = self.fan_out.newest_start(guest.rungs[0])
+        return min(newest, self.fan_out.next_frame_id - 1) if guest.role is Role.PLAYER else newest
+
+    def _holder(self, guest: Guest) -> Member | None:
+        members = self.fan_out.members
+        return next((member for member in members if guest.resumes and member.seat == guest.seat), None)
+
+    def _admit_player(self, guest: Guest) -> None:
+        player = self._player
+        if player is None or (guest.resumes and player.seat == guest.seat):
+            return
+        if player.connection is not None:
+            raise PlayerTaken("this session has a player", hint="Close the other page or client first.")
+        left_s = player.lost_at + self.limits.grace_s - self._clock()
+        if left_s > 0 and not guest.is_owner:
+            raise PlayerTaken(f"this session's player may come back for {left_s:.0f} s", hint="Try again after that.")
+
+    def _dismiss(self, member: Member, farewell: pb.ServerMessage) -> None:
+        self.fan_out.leave(member.connection)
+        member.mailbox.put(outgoing(farewell))
+        member.mailbox.close()
+
+    def _require_player(self, connection: str) -> None:
+        if self._player is None or self._player.connection != connection:
+            raise NotAuthorized("viewers do not play", hint="Ask the game for a player's ticket.")
+
+    def _tell_progress(self) -> None:
+        self.fan_out.tell(status_of(self._progress, viewers=self.viewers))

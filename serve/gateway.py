@@ -1,279 +1,225 @@
-"""The gateway: a WebSocket server in a Ray actor. It takes inputs in and fans frames out; worlds live elsewhere."""
+"""The gateway: servers for WebSocket and gRPC in a Ray actor. It takes inputs in and fans frames out; worlds live
+elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-import uuid
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-
-from ..cluster.config import DIRECTORY, ClusterConfig
-from ..cluster.events import Pause, Play
-from ..cluster.messages import BranchNote, InputBatch, Phase, Progress, SessionInfo
-from ..cluster.peer import Peer
-from ..cluster.video import Rung, RungWish, VideoPiece
-from ..errors import MessageInvalid, Overloaded, PlayerTaken, SessionEnded, WorldloomError
-from . import wire
-from .channel import MAX_PENDING_EVENTS, Channel
+from ..cluster.attendance import Admission, Claim
+from ..cluster.clients import DirectoryClient
+from ..cluster.config import GATEWAY, ClusterConfig
+from ..cluster.gateways import Gateways
+from ..cluster.messages import BranchNote, InputBatch, Progress, SessionInfo
+from ..cluster.verbs import Verbs
+from ..cluster.video import RungWish, VideoPiece
+from ..errors import WorkerLost, WorldloomError
+from .addresses import Addresses
+from .channel import Guest
+from .conversation import ConversationConfig, Reception
+from .grpc_server import GrpcLimits, GrpcServer
+from .grpc_worlds import Worlds, WorldsConfig
+from .hall import BATCH_BYTES, Hall, HallConfig
 from .metrics import StreamMetrics
 from .protocol.generated import session_pb2 as pb
-from .rate_limit import RateLimit
-from .watching import Watching
-from .wire_events import event_of
-from .wire_frames import format_of, rungs_of
+from .seat import RemoteSeat, Seat
+from .tickets import Tickets
+from .tls import TlsFiles
+from .websocket_server import Listen, serve_websocket
 
 log = logging.getLogger(__name__)
 
-MAX_ENDED = 256
 WATCH_S = 0.05
 """A decoder that nobody watches asks again after this."""
-CLOSE_DONE = 1000
-CLOSE_REFUSED = 1008
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatewayConfig:
     """Where the gateway listens and what a connection may send."""
 
+    name: str = GATEWAY
+    """Of the actor."""
     host: str = "127.0.0.1"
+    public_host: str = ""
+    """What clients call the host; empty: as it is called here."""
     port: int
+    """Of the WebSocket."""
+    grpc_port: int
+    secret: str = field(repr=False)
+    """Signs tickets and resume tokens; the same for all gateways of a service."""
+    operator_key: str = field(default="", repr=False)
+    """Who creates or imports a world over gRPC has to know it; empty: anybody may."""
+    origins: tuple[str, ...] = ()
+    """Web origins whose pages may connect; empty: any."""
+    tls: TlsFiles | None = None
+    """None: no encryption."""
+    max_connections: int = 1024
     max_message_bytes: int = 1 << 20
+    max_request_bytes: int = 20 << 20
+    """Of a gRPC message that is not part of a stream: it may hold an image."""
     messages_per_s: float = 200.0
     """Sustained; five seconds' worth may come at once."""
     hello_timeout_s: float = 5.0
     heartbeat_s: float = 10.0
-    """A connection that does not answer a WebSocket ping within this time is closed."""
+    """A connection that is silent for three times as long is closed; a WebSocket is asked whether it lives so often."""
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where clients find this gateway, if its ports are not 0."""
+        return Addresses(
+            host=self.public_host or self.host, port=self.port, grpc_port=self.grpc_port, is_secure=self.tls is not None
+        )
 
 
 class Gateway:
-    """One player a session. Other processes call the public methods; players come in by WebSocket."""
+    """Other processes call the public methods; players and viewers come in by WebSocket and gRPC."""
 
     def __init__(self, cluster: ClusterConfig, config: GatewayConfig) -> None:
         self._cluster = cluster
         self._config = config
-        self._id = uuid.uuid4().hex
-        self._metrics = StreamMetrics(cluster.preset.name)
-        self._directory = Peer(DIRECTORY, namespace=cluster.name, patience_s=cluster.patience_s)
-        self._channels: dict[str, Channel] = {}
-        self._connections: dict[str, _Connection] = {}
-        self._ended: deque[str] = deque(maxlen=MAX_ENDED)
-        """The last sessions that ended: their owners may not have heard of it yet."""
-        self._server: asyncio.Task[Server] = asyncio.ensure_future(self._listen())
-
-    async def _listen(self) -> Server:
-        return await serve(
-            self._serve_connection,
-            self._config.host,
-            self._config.port,
-            max_size=self._config.max_message_bytes,
-            compression=None,
-            ping_interval=self._config.heartbeat_s,
-            ping_timeout=self._config.heartbeat_s,
-            write_limit=1 << 20,
-            close_timeout=2.0,
+        self._directory = DirectoryClient(cluster)
+        self._gateways = Gateways(cluster)
+        metrics = StreamMetrics(cluster.preset.name)
+        tickets = Tickets(config.secret)
+        self._hall = Hall(
+            HallConfig(
+                name=config.name,
+                origins=config.origins,
+                heartbeat_s=config.heartbeat_s,
+                max_message_bytes=config.max_message_bytes,
+                messages_per_s=config.messages_per_s,
+            ),
+            preset=cluster.preset,
+            tickets=tickets,
+            neighbours=self,
+            on_latency=metrics.action_to_frame,
+            on_first_frame=metrics.create_to_frame,
         )
+        conversations = ConversationConfig(
+            messages_per_s=config.messages_per_s,
+            hello_timeout_s=config.hello_timeout_s,
+            heartbeat_s=config.heartbeat_s,
+            max_connections=config.max_connections,
+        )
+        self._reception = Reception(self._hall, conversations)
+        self._worlds = Worlds(
+            Verbs(cluster),
+            tickets,
+            WorldsConfig(preset=cluster.preset, addresses=config.addresses, operator_key=config.operator_key),
+        )
+        self._started = asyncio.ensure_future(self._start())
+        self._beating = asyncio.ensure_future(self._beat())
 
-    async def ready(self) -> int:
-        """The port, once the gateway listens."""
-        server = await self._server
-        return int(next(iter(server.sockets)).getsockname()[1])
+    async def ready(self) -> None:
+        """Returns once the gateway listens. Raises ConfigError when it cannot."""
+        await self._started
 
     async def collect(self, session: str, epoch: int, after_event: int, next_frame_id: int) -> InputBatch:
-        """See `Channel.collect`."""
-        return await self._channel(session).collect(epoch, after_event=after_event, next_frame_id=next_frame_id)
+        """See `Inputs.collect`."""
+        inputs = self._hall.channel(session).inputs
+        return await inputs.collect(epoch, after_event=after_event, next_frame_id=next_frame_id)
 
     async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]:
         """What to encode of the session's next piece. Where nobody watches, waits for a while, and returns nothing.
         Raises StaleEpoch to an owner that has been replaced, SessionEnded when there is no session."""
-        self._channel(session).admit(epoch)
-        if session not in self._connections:
+        channel = self._hall.channel(session)
+        channel.inputs.admit(epoch)
+        if not channel.fan_out.members:
             await asyncio.sleep(WATCH_S)
-        connection = self._connections.get(session)
-        return connection.watching.wishes() if connection and connection.watching else ()
+        return channel.fan_out.wishes()
 
     async def push(self, session: str, pieces: tuple[VideoPiece, ...]) -> None:
-        """See `Channel.push`. Each client gets the rung that it watches; nobody, nothing."""
-        channel = self._channels.get(session)
-        connection = self._connections.get(session)
-        if channel is None or connection is None or connection.watching is None:
-            return
-        rung, packets = connection.watching.take(pieces)
-        if rung is not None:
-            video = format_of(rung, self._cluster.preset.video.frame_rate)
-            await connection.send(pb.ServerMessage(format=video))
-        if not packets:
-            return
-        if channel.created_at is not None and channel.next_frame_id is None and packets[0].frame_id == 0:
-            self._metrics.create_to_frame(time.time() - channel.created_at)
-        await channel.push(packets)
+        """See `Channel.push`."""
+        self._hall.channel(session).push(pieces)
+
+    async def moved_back(self, session: str) -> bool:
+        """See `Channel.moved_back`."""
+        return await self._hall.channel(session).moved_back()
+
+    async def next_frame_id(self, session: str) -> int:
+        """The first frame of the session that has not been sent."""
+        return self._hall.channel(session).fan_out.next_frame_id
 
     async def report(self, session: str, progress: Progress) -> None:
         """See `Channel.report`."""
-        if session in self._channels:
-            await self._channels[session].report(progress)
+        if (channel := self._hall.find(session)) is not None:
+            channel.report(progress)
 
     async def branched(self, session: str, note: BranchNote) -> None:
         """See `Channel.branched`."""
-        if session in self._channels:
-            await self._channels[session].branched(note)
+        if (channel := self._hall.find(session)) is not None:
+            channel.branched(note)
 
     async def refuse(self, session: str, event_id: int, error: WorldloomError) -> None:
         """See `Channel.refuse`."""
-        if session in self._channels:
-            await self._channels[session].refuse(event_id, error)
-
-    async def next_frame_id(self, session: str) -> int | None:
-        """Frame ids below this have been sent; None if this gateway has sent none of the session."""
-        return self._channels[session].next_frame_id if session in self._channels else None
+        if (channel := self._hall.find(session)) is not None:
+            channel.refuse(event_id, error)
 
     async def end_session(self, session: str, error: WorldloomError | None) -> None:
-        """Tell the player that the session is over, and why if that is an error, and forget it."""
-        self._ended.append(session)
-        channel = self._channels.pop(session, None)
-        if channel is None:
-            return
-        channel.close()
-        if error is not None:
-            await channel.send(wire.error_of(error))
-        await channel.send(pb.ServerMessage(bye=pb.Bye(reason="the session has ended")))
-        connection = self._connections.pop(session, None)
-        if connection is not None:
-            await connection.socket.close(CLOSE_DONE)
+        """See `Hall.end_session`."""
+        self._hall.end_session(session, error)
 
-    async def stop(self) -> None:
-        """Say goodbye to everybody and stop listening."""
-        for session in list(self._channels):
-            await self.end_session(session, None)
-        (await self._server).close()
+    async def sit(self, info: SessionInfo, guest: Guest, claim: Claim) -> None:
+        """Seat a guest of another gateway. Raises PlayerTaken, Overloaded."""
+        self._hall.sit(info, guest, claim)
 
-    def _channel(self, session: str) -> Channel:
-        if session in self._ended:
-            raise SessionEnded(f"session {session} has ended")
-        if session not in self._channels:
-            rate = self._cluster.preset.video.frame_rate
-            self._channels[session] = Channel(session, frame_rate=rate, on_latency=self._metrics.action_to_frame)
-        return self._channels[session]
+    async def seat_take(self, connection: str, data: bytes) -> None:
+        """A message of a guest of another gateway."""
+        await self._hall.seat(connection).take(pb.ClientMessage.FromString(data))
 
-    async def _serve_connection(self, socket: ServerConnection) -> None:
-        """One connection, from Hello to its end. A client's mistake ends in an Error, never in a traceback."""
-        connection = _Connection(socket)
-        try:
-            await self._converse(connection)
-        except WorldloomError as error:
-            await connection.send(wire.error_of(error, hello=connection.hello))
-            await socket.close(CLOSE_REFUSED, error.code)
-        except ConnectionClosed:
-            log.debug("a connection closed before its Hello was answered")
+    async def seat_outgoing(self, connection: str) -> list[bytes]:
+        """What is to be sent to a guest of another gateway."""
+        return await self._hall.seat(connection).outgoing(max_bytes=BATCH_BYTES)
 
-    async def _converse(self, connection: _Connection) -> None:
-        hello = await self._receive_hello(connection)
-        connection_id = uuid.uuid4().hex
-        info: SessionInfo = await self._directory.call("attach_player", hello.token, self._id, connection_id)
-        try:
-            channel = self._channel(info.session)
-            if info.session in self._connections:
-                # A directory that has restarted knows of no players.
-                raise PlayerTaken("this session has a player", hint="Close the other page or client first.")
-            rungs = rungs_of(hello.video, self._cluster.preset.video)
-            connection.watching = Watching(rungs[0])
-            self._connections[info.session] = connection
-            channel.created_at = info.created_at
-            await connection.send(self._welcome(info, channel, rungs[0]))
-            channel.connect(connection.send)
-            await self._read(connection, channel)
-        finally:
-            self._leave(info.session, connection)
-            await self._directory.call("detach_player", info.session, connection_id)
+    async def seat_leave(self, connection: str, is_bye: bool) -> None:
+        """A guest of another gateway has left."""
+        await self._hall.seat(connection).leave(is_bye=is_bye)
+        self._hall.free(connection)
 
-    def _welcome(self, info: SessionInfo, channel: Channel, rung: Rung) -> pb.ServerMessage:
-        welcome = wire.welcome(
-            info,
-            self._cluster.preset,
-            next_frame_id=channel.next_frame_id or 0,
-            last_event_id=channel.last_event_id(),
+    async def stop(self, reconnect: bool = False) -> None:
+        """Say goodbye to everybody, who may come again where another gateway is left, and stop listening."""
+        self._beating.cancel()
+        self._hall.close(reconnect=reconnect)
+        await self._started
+        self._websocket.close()
+        await self._grpc.stop()
+
+    async def admit(self, claim: Claim, connection: str) -> Admission:
+        """For the hall: ask the directory."""
+        return await self._directory.attach(claim, self._config.name, connection)
+
+    async def left(self, connection: str) -> None:
+        """For the hall: tell the directory."""
+        await self._directory.detach(self._config.name, connection)
+
+    async def sit_elsewhere(self, home: str, info: SessionInfo, guest: Guest, claim: Claim) -> Seat:
+        """For the hall: seat a guest at another gateway."""
+        peer = self._gateways[home]
+        await peer.call("sit", info, guest, claim)
+        return RemoteSeat(peer, guest.connection)
+
+    async def _start(self) -> None:
+        config = self._config
+        await self._directory.gateway_started(config.name)
+        listen = Listen(
+            host=config.host,
+            port=config.port,
+            max_message_bytes=config.max_message_bytes,
+            heartbeat_s=config.heartbeat_s,
+            tls=None if config.tls is None else config.tls.context(),
         )
-        welcome.format.CopyFrom(format_of(rung, self._cluster.preset.video.frame_rate))
-        welcome.heartbeat_s = self._config.heartbeat_s
-        limits = welcome.limits
-        limits.message_bytes, limits.messages_per_s = self._config.max_message_bytes, self._config.messages_per_s
-        limits.pending_events = MAX_PENDING_EVENTS
-        return pb.ServerMessage(welcome=welcome)
+        limits = GrpcLimits(max_message_bytes=config.max_message_bytes, max_request_bytes=config.max_request_bytes)
+        self._websocket = await serve_websocket(self._reception, listen)
+        self._grpc = GrpcServer(self._reception, self._worlds, limits)
+        await self._grpc.start(config.host, config.grpc_port, tls=config.tls)
 
-    def _leave(self, session: str, connection: _Connection) -> None:
-        if self._connections.get(session) is connection:
-            del self._connections[session]
-            self._channels[session].disconnect()
-
-    async def _receive_hello(self, connection: _Connection) -> pb.Hello:
-        try:
-            async with asyncio.timeout(self._config.hello_timeout_s):
-                data = await connection.socket.recv()
-        except TimeoutError:
-            raise MessageInvalid(
-                f"no Hello came within {self._config.hello_timeout_s:g} s", hint="Send Hello with the token first."
-            ) from None
-        connection.speaks_json = isinstance(data, str)
-        message = wire.parse(data)
-        if message.WhichOneof("body") != "hello":
-            raise MessageInvalid("the first message is no Hello", hint="Send Hello with the token first.")
-        connection.hello = message.hello
-        wire.check_version(message.hello)
-        return message.hello
-
-    async def _read(self, connection: _Connection, channel: Channel) -> None:
-        limit = RateLimit(per_s=self._config.messages_per_s, burst=5 * self._config.messages_per_s)
-        async for data in connection.socket:
-            if not limit.admits():
-                raise Overloaded(
-                    f"more than {self._config.messages_per_s:g} messages a second", hint="Send fewer, larger messages."
-                )
-            message = wire.parse(data)
-            if message.WhichOneof("body") == "bye":
-                return
+    async def _beat(self) -> None:
+        """Tell the directory who is here."""
+        while True:
+            await asyncio.sleep(self._cluster.beat_s)
             try:
-                await self._handle(connection, channel, message)
-            except WorldloomError as error:
-                event_id = message.event.event_id if message.HasField("event") else 0
-                await connection.send(wire.error_of(error, event_id=event_id))
-
-    async def _handle(self, connection: _Connection, channel: Channel, message: pb.ClientMessage) -> None:
-        match message.WhichOneof("body"):
-            case "event":
-                await self._take(connection, channel, message.event)
-            case "report":
-                channel.report_buffer(message.report)
-            case "heartbeat":
-                await connection.send(pb.ServerMessage(heartbeat=message.heartbeat))
-            case _:
-                raise MessageInvalid("a second Hello", hint="Say Hello once a connection.")
-
-    async def _take(self, connection: _Connection, channel: Channel, message: pb.Event) -> None:
-        event = event_of(message, prompt_chars=self._cluster.preset.limits.prompt_chars)
-        channel.offer(event)
-        accepted = pb.Accepted(event_id=message.event_id, client_time_us=message.client_time_us)
-        await connection.send(pb.ServerMessage(accepted=accepted))
-        if isinstance(event, Pause | Play):
-            await channel.report(Progress(phase=Phase.PAUSED if channel.is_paused() else Phase.PLAYING))
-
-
-class _Connection:
-    """A WebSocket, and in which form its client speaks."""
-
-    def __init__(self, socket: ServerConnection) -> None:
-        self.socket = socket
-        self.hello: pb.Hello | None = None
-        self.watching: Watching | None = None
-        self.speaks_json = False
-        """Hello was JSON: so are the answers."""
-
-    async def send(self, message: pb.ServerMessage) -> None:
-        """Send, and wait while the client is slow. What a closed connection misses is lost: its client comes again."""
-        try:
-            await self.socket.send(wire.to_json(message) if self.speaks_json else message.SerializeToString())
-        except ConnectionClosed:
-            log.debug("a message of type %s met a closed connection", message.WhichOneof("body"))
+                for session in await self._directory.gateway_beat(self._hall.beat()):
+                    self._hall.drop(session)
+            except WorkerLost:
+                log.warning("the directory does not answer")

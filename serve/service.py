@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import ray
@@ -18,6 +18,9 @@ from .app import http_app
 from .gateway import Gateway, GatewayConfig
 from .ports import choose_port
 from .ray_start import quiet_serve, start_ray
+from .session_routes import Entrance
+from .tickets import new_secret
+from .tls import TlsFiles
 
 POLL_S = 0.05
 
@@ -35,6 +38,16 @@ class ServiceConfig:
     """Of all HTTP paths: each service on a Ray cluster needs its own."""
     stream_port: int = 0
     """Of the WebSocket; 0 takes a free one."""
+    grpc_port: int = 0
+    """0 takes a free one."""
+    secret: str = field(default_factory=new_secret, repr=False)
+    """Signs tickets; services that shall know each other's have the same one."""
+    operator_key: str = field(default="", repr=False)
+    """Who creates or imports worlds has to know it; empty: anybody may."""
+    origins: tuple[str, ...] = ()
+    """Web origins whose pages may connect to the stream; empty: any."""
+    tls: TlsFiles | None = None
+    """Of the stream and gRPC; None: no encryption."""
     address: str = "local"
     """Ray cluster to run on; 'local' starts one on this machine and stops it with the service."""
     verbose: bool = False
@@ -51,7 +64,15 @@ class ServiceHandle:
         self._actors: dict[str, Any] = {}
         self._targets: list[RunTarget] = []
         self._port = choose_port(config.host, config.port) if self._owns_ray else config.port
-        self._stream_port = choose_port(config.host, config.stream_port)
+        self._gateway = GatewayConfig(
+            host=config.host,
+            port=choose_port(config.host, config.stream_port),
+            grpc_port=choose_port(config.host, config.grpc_port),
+            secret=config.secret,
+            operator_key=config.operator_key,
+            origins=config.origins,
+            tls=config.tls,
+        )
 
     @property
     def url(self) -> str:
@@ -61,7 +82,12 @@ class ServiceHandle:
     @property
     def stream_url(self) -> str:
         """Of the WebSocket."""
-        return f"ws://{self.config.host}:{self._stream_port}/"
+        return self._gateway.addresses.stream_url
+
+    @property
+    def grpc_target(self) -> str:
+        """Host and port of gRPC."""
+        return self._gateway.addresses.grpc_target
 
     def start(self) -> None:
         """Start all and wait until sessions are admitted; until then /healthz says 'warming'."""
@@ -73,10 +99,9 @@ class ServiceHandle:
             resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             check_gpus(self.config.cluster, available=resources.get("GPU", 0.0))
         ray_serve.start(http_options={"host": self.config.host, "port": self._port})
-        gateway = GatewayConfig(host=self.config.host, port=self._stream_port)
         self._actors = start_actors(self.config.cluster)
-        self._actors[GATEWAY] = start_actor(Gateway, GATEWAY, self.config.cluster, gateway)
-        http = http_app(self.config.cluster, stream_port=self._stream_port)
+        self._actors[GATEWAY] = start_actor(Gateway, GATEWAY, self.config.cluster, self._gateway)
+        http = http_app(self.config.cluster, self._entrance())
         self._targets = [
             *cluster_targets(self.config.cluster),
             RunTarget(target=http, name=f"{self.config.cluster.name}-http", route_prefix=self.config.route_prefix),
@@ -88,6 +113,16 @@ class ServiceHandle:
         ray.get(self._actors[GATEWAY].ready.remote())
         while self.health().groups < self.config.cluster.groups:
             time.sleep(POLL_S)
+
+    def _entrance(self) -> Entrance:
+        gateway = self._gateway
+        return Entrance(
+            stream_port=gateway.port,
+            grpc_port=gateway.grpc_port,
+            is_secure=gateway.tls is not None,
+            ticket_secret=gateway.secret,
+            operator_key=gateway.operator_key,
+        )
 
     def health(self) -> ClusterHealth:
         """What the service can admit."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
+from ..cluster.attendance import Role
 from ..cluster.messages import Phase, Progress, SessionInfo
 from ..errors import MessageInvalid, VersionMismatch, WorldloomError
 from ..model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES
 from ..model.poses import intrinsics_of
 from ..model.preset import Preset
+from .inputs import MAX_PENDING_EVENTS
 from .protocol.generated import session_pb2 as pb
 from .wire_events import MAX_SCRIPT_FRAMES
 
@@ -17,7 +19,7 @@ PROTOCOL_VERSION = 2
 OLDEST_VERSION = 2
 MAX_JSON_DEPTH = 16
 
-_STATES = {
+STATES: dict[Phase, pb.SessionState] = {
     Phase.QUEUED: pb.SESSION_STATE_QUEUED,
     Phase.PLAYING: pb.SESSION_STATE_PLAYING,
     Phase.PAUSED: pb.SESSION_STATE_PAUSED,
@@ -60,39 +62,47 @@ def check_version(hello: pb.Hello) -> None:
         )
 
 
-def welcome(info: SessionInfo, preset: Preset, *, next_frame_id: int, last_event_id: int) -> pb.Welcome:
+def welcome(info: SessionInfo, preset: Preset, *, role: Role, last_event_id: int) -> pb.Welcome:
     """The answer to Hello. What depends on the gateway's settings and on the connection is the gateway's to add."""
     height, width = preset.video.height, preset.video.width
     fx, fy, cx, cy = intrinsics_of(height, width).tolist()
     return pb.Welcome(
         protocol_version=PROTOCOL_VERSION,
         session_id=info.session,
-        role=pb.ROLE_PLAYER,
+        role=pb.ROLE_PLAYER if role is Role.PLAYER else pb.ROLE_VIEWER,
         preset=info.preset,
         trained=preset.trained,
         frame_rate=preset.video.frame_rate,
         first_chunk_frames=FIRST_CLIP_FRAMES,
         frames_per_chunk=NEW_FRAMES,
-        format=pb.VideoFormat(codec=pb.CODEC_JPEG, width=width, height=height),
         intrinsics=pb.CameraIntrinsics(fx=fx, fy=fy, cx=cx, cy=cy, width=width, height=height),
-        next_frame_id=next_frame_id,
         last_event_id=max(last_event_id, info.last_event_id),
         applied_event_id=info.last_event_id,
-        limits=pb.StreamLimits(prompt_chars=preset.limits.prompt_chars, script_frames=MAX_SCRIPT_FRAMES),
+        limits=pb.StreamLimits(
+            pending_events=MAX_PENDING_EVENTS,
+            prompt_chars=preset.limits.prompt_chars,
+            script_frames=MAX_SCRIPT_FRAMES,
+        ),
     )
 
 
-def status_of(progress: Progress) -> pb.ServerMessage:
-    """How far the session is."""
+def status_of(progress: Progress, *, viewers: int = 0) -> pb.ServerMessage:
+    """How far the session is, and how many watch."""
     return pb.ServerMessage(
         status=pb.Status(
-            state=_STATES[progress.phase],
+            state=STATES[progress.phase],
             branch=progress.branch,
             chunk=progress.chunk,
             step=progress.step,
             num_steps=progress.num_steps,
+            viewers=viewers,
         )
     )
+
+
+def bye(reason: str, *, reconnect: bool = False) -> pb.ServerMessage:
+    """The last message of a connection; whether its client shall come again."""
+    return pb.ServerMessage(bye=pb.Bye(reason=reason, reconnect=reconnect))
 
 
 def error_of(error: WorldloomError, *, event_id: int = 0, hello: pb.Hello | None = None) -> pb.ServerMessage:

@@ -125,17 +125,23 @@ def create(service: ServiceHandle, **body: Any) -> dict[str, Any]:
 
 def end(service: ServiceHandle, session: dict[str, Any]) -> None:
     """DELETE /v1/sessions/{id}."""
-    httpx.delete(f"{service.url}/v1/sessions/{session['session_id']}", timeout=PATIENCE_S)
+    httpx.delete(f"{service.url}/v1/sessions/{session['session_id']}", headers=owner(session), timeout=PATIENCE_S)
+
+
+def owner(session: dict[str, Any]) -> dict[str, str]:
+    """The headers of requests by the session's owner."""
+    return {"Authorization": f"Bearer {session['token']}"}
 
 
 @asynccontextmanager
-async def join(
-    session: dict[str, Any], *, token: str | None = None, version: int = PROTOCOL_VERSION
-) -> AsyncIterator[Player]:
-    """Connect and say Hello."""
+async def join(session: dict[str, Any], **hello: Any) -> AsyncIterator[Player]:
+    """Connect and say Hello, with the session's token unless told otherwise."""
+    said = {"protocol_version": PROTOCOL_VERSION, "token": session.get("token"), **hello}
+    if said.keys() & {"ticket", "resume_token"}:
+        del said["token"]
     async with connect(session["stream_url"], max_size=None, max_queue=None, compression=None) as socket:
         player = Player(socket)
-        await player.send(hello=pb.Hello(protocol_version=version, token=session["token"] if token is None else token))
+        await player.send(hello=pb.Hello(**said))
         yield player
 
 

@@ -19,7 +19,7 @@ from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.service import ServiceConfig, ServiceHandle, start_service
 from worldloom.serve.wire import PROTOCOL_VERSION
 
-from .player import create, end, join, keys_of, story_of, told, walk, world
+from .player import create, end, join, keys_of, owner, story_of, told, walk, world
 
 STILL = (False, False, False, False)
 
@@ -115,7 +115,7 @@ def test_a_world_waits_for_its_player_and_goes_on_where_it_was(mock_service: Ser
             await player.frames(56)
             await player.send(bye=pb.Bye())
         await asyncio.sleep(0.2)
-        async with join(session) as player:
+        async with join(session, next_frame_id=57) as player:
             welcome = await player.until("welcome")
             assert welcome.last_event_id == 1
             await player.play(walk(40), event_id=2)
@@ -132,12 +132,12 @@ def test_a_world_waits_for_its_player_and_goes_on_where_it_was(mock_service: Ser
 def test_wrong_players_get_typed_errors_and_disturb_nobody(mock_service: ServiceHandle) -> None:
     session = create(mock_service)
 
-    async def refused(*, token: str | None = None, version: int = PROTOCOL_VERSION) -> str:
-        async with join(session, token=token, version=version) as player:
+    async def refused(**hello: Any) -> str:
+        async with join(session, **hello) as player:
             error: pb.Error = await player.until("error")
             code: str = error.code
             if code == "version_mismatch":
-                assert error.version_mismatch.client_version == version
+                assert error.version_mismatch.client_version == 99
                 assert error.version_mismatch.newest_supported == PROTOCOL_VERSION
             with pytest.raises(ConnectionClosed):
                 await player.receive()
@@ -148,7 +148,7 @@ def test_wrong_players_get_typed_errors_and_disturb_nobody(mock_service: Service
             await player.until("welcome")
             assert await refused() == "player_taken"
             assert await refused(token="guess") == "not_authorized"
-            assert await refused(version=99) == "version_mismatch"
+            assert await refused(protocol_version=99) == "version_mismatch"
             await player.play(walk(57))
             await player.frames(56)
 
@@ -222,14 +222,14 @@ def test_deleting_a_session_says_goodbye_to_its_player(mock_service: ServiceHand
         async with join(session) as player:
             await player.play(walk(57))
             await player.frames(30)
-            described = (await asyncio.to_thread(httpx.get, url)).json()
+            described = (await asyncio.to_thread(httpx.get, url, headers=owner(session))).json()
             assert described["state"] == "playing" and described["has_player"] and "token" not in described
-            assert (await asyncio.to_thread(httpx.delete, url)).status_code == 204
+            assert (await asyncio.to_thread(httpx.delete, url)).status_code == 401
+            assert (await asyncio.to_thread(httpx.delete, url, headers=owner(session))).status_code == 204
             await player.until("bye")
 
     asyncio.run(play())
-    assert httpx.get(url).json()["error"]["code"] == "session_unknown"
-    assert httpx.delete(url).status_code == 404
+    assert httpx.get(url, headers=owner(session)).json()["error"]["code"] == "session_unknown"
 
 
 def test_an_uploaded_picture_starts_a_world(mock_service: ServiceHandle) -> None:

@@ -17,7 +17,7 @@ from worldloom.cluster.config import DIRECTORY, GATEWAY, STORE
 from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.service import ServiceHandle
 
-from .player import Player, create, end, join, walk, world
+from .player import Player, create, end, join, owner, walk, world
 
 FRAMES = 57 + 3 * 40
 SCRIPT = walk(FRAMES)
@@ -135,7 +135,7 @@ def test_a_session_deleted_while_its_group_is_down_stays_deleted(mock_service: S
     kill_rank("")
     end(mock_service, session)
     url = f"{mock_service.url}/v1/sessions/{session['session_id']}"
-    assert httpx.get(url).status_code == 404
+    assert httpx.get(url, headers=owner(session)).status_code == 404
     end(mock_service, create(mock_service))
 
 

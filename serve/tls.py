@@ -1,0 +1,37 @@
+"""Certificates of the gateway's servers."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from ..errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TlsFiles:
+    """PEM files."""
+
+    certificate: Path
+    """With the chain up to the authority."""
+    key: Path
+
+    def context(self) -> ssl.SSLContext:
+        """For the WebSocket. Raises ConfigError when the files do not fit."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"no TLS with {self.certificate} and {self.key}: {error}",
+                hint="Give a certificate and its key as PEM files that this process can read.",
+            ) from error
+        return context
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For gRPC. Raises ConfigError when the files do not fit."""
+        self.context()
+        return grpc.ssl_server_credentials([(self.key.read_bytes(), self.certificate.read_bytes())])
