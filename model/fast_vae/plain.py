@@ -45,7 +45,8 @@ def convolved(source: Tensor, convolution: Convolution) -> Tensor:
     is at (y + down, x + right).
     """
     filters = filters_of(convolution) if convolution.filters is None else convolution.filters
-    bias = convolution.bias.to(source.dtype).repeat(convolution.phases)
+    bias = convolution.bias.to(source.dtype)
+    bias = bias if convolution.scale == 1 else bias.repeat(convolution.phases)
     time, rows, columns = convolution.kernel
     if convolution.kernel == (1, 1, 1):
         return F.linear(source, filters.flatten(1), bias)
@@ -70,16 +71,18 @@ def _add(shortcut: Shortcut, frames: Tensor, convolution: Convolution) -> None:
     """Add what belongs to each sub-step: frames a time factor apart, every second row and column where scale is 2."""
     scale, steps = convolution.scale, shortcut.time_factor
     factor = steps * convolution.phases
-    source = picture(shortcut.frames)
-    channels = torch.arange(convolution.channels, device=source.device) * factor
     for index in range(factor):
         step, phase = divmod(index, convolution.phases)
         down, right = divmod(phase, scale)
-        missing = step < shortcut.time_offset
         first = (step - shortcut.time_offset) % steps
         places = picture(frames)[first::steps, down::scale, right::scale, : convolution.channels]
-        if factor == shortcut.repeats:
-            added = source[int(missing) :, ..., : convolution.channels]
-        else:
-            added = source[int(missing) :, ..., (channels + index) // shortcut.repeats]
-        places.add_(added)
+        source = picture(shortcut.frames)[int(step < shortcut.time_offset) :]
+        places.add_(source[..., _taken(index, factor, shortcut.repeats, convolution.channels)])
+
+
+def _taken(index: int, factor: int, repeats: int, channels: int) -> slice | list[int]:
+    """The shortcut's channels (n · factor + index) // repeats; a slice where they are evenly apart, which is faster."""
+    if factor % repeats == 0:
+        apart = factor // repeats
+        return slice(index // repeats, channels * apart, apart)
+    return [(channel * factor + index) // repeats for channel in range(channels)]

@@ -71,7 +71,7 @@ def test_a_convolution_sees_the_past_and_zeros_around(kernel: tuple[int, int, in
     torch.testing.assert_close(result, to_pictures(layer(to_video(pictures))), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("inputs", "outputs"), [(8, 8), (8, 4), (16, 4)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(8, 8), (8, 4), (16, 4), (8, 6)])
 @pytest.mark.parametrize("time_factor", [1, 2])
 @pytest.mark.parametrize("missing", [0, 1])
 def test_the_stage_shortcut_is_that_of_the_plain_decoder(
