@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Unpack, cast
 
 from .controls import Held, Pose
 from .frames import WorldFrame
+from .lockstep import step
 from .service import StartRequest
 from .world import Credential, World, WorldInfo, join_world, open_world
 
@@ -81,6 +82,10 @@ class BlockingWorld:
                 yield frame
         finally:
             self._wait(frames.aclose())
+
+    def step(self, rows: Sequence[Held]) -> list[WorldFrame]:
+        """As lockstep.step."""
+        return self._wait(step(self._world, rows))
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -30,7 +31,7 @@ def encode_h264(shown: list[npt.NDArray[np.uint8]]) -> list[bytes]:
     """One packet a picture, as the service makes them."""
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = 96, 64, "yuv420p"
-    encoder.framerate, encoder.options = 16, {"preset": "ultrafast", "tune": "zerolatency", "crf": "10"}
+    encoder.framerate, encoder.options = Fraction(16), {"preset": "ultrafast", "tune": "zerolatency", "crf": "10"}
     frames = [av.VideoFrame.from_ndarray(picture, format="rgb24") for picture in shown]
     return [b"".join(bytes(packet) for packet in encoder.encode(frame)) for frame in frames]
 
