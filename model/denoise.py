@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .clip import OnStep
 from .conditioning import Conditioning
-from .sampler import unipc_schedule
+from .sampler import Schedule, SolverState, unipc_schedule
 from .stages import Stages
 from .transfer import to_device
 from .transformer import WorldTransformer
@@ -145,24 +145,52 @@ def denoise(
     is to be told of steps that are done.
     """
     schedule = unipc_schedule(num_steps, shift)
-    device = expert_for(schedule.steps[0].timestep).device
-    stages = stages or Stages(device)
+    state = schedule.start(to_device(clip.noise, expert_for(schedule.steps[0].timestep).device))
+    return denoise_steps(
+        clip,
+        expert_for,
+        state,
+        schedule,
+        guidance=guidance,
+        camera_cache=camera_cache,
+        stages=stages,
+        on_step=on_step,
+    ).sample
+
+
+@torch.inference_mode()
+def denoise_steps(
+    clip: ClipTensors,
+    expert_for: ExpertFor,
+    state: SolverState,
+    schedule: Schedule,
+    *,
+    stop: int | None = None,
+    guidance: float = 1.0,
+    camera_cache: bool = True,
+    stages: Stages | None = None,
+    on_step: OnStep | None = None,
+) -> SolverState:
+    """The solver's state at step `stop`, or after the last step, from a state on the networks' device.
+
+    Steps may be shared out: the state is all that goes from one to the next. See `denoise`.
+    """
+    stages = stages or Stages(state.sample.device)
     clips = [clip, clip.null()] if guidance > 1 else [clip]
     branches = [_Branch(one, camera_cache=camera_cache) for one in clips]
-    state = schedule.start(to_device(clip.noise, device))
-    for index, weights in enumerate(schedule.steps):
+    for weights in schedule.steps[state.step : stop]:
         with stages.measure("prepare"):
             for branch in branches:
                 branch.use(expert_for(weights.timestep))
-        with stages.measure(f"step{index}"):
+        with stages.measure(f"step{state.step}"):
             velocity, *null = (branch.velocity(state.sample, weights.timestep) for branch in branches)
             if null:
                 velocity = null[0] + guidance * (velocity - null[0])
             state = schedule.advance(state, velocity)
         if on_step is not None:
             stages.wait()
-            on_step(index + 1, num_steps)
-    return state.sample
+            on_step(state.step, len(schedule.steps))
+    return state
 
 
 def _clean_and_noisy(timestep: int, device: torch.device) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from torch import Tensor
 from .arrays import to_array, to_tensor
 from .camera import camera_map
 from .clip import Array, ClipInputs, OnStep
-from .denoise import ClipTensors, denoise
+from .denoise import ClipTensors, ExpertFor, denoise
 from .noise import NoiseAhead
 from .preset import SamplingConfig
 from .stages import Stages
@@ -77,11 +77,11 @@ class Rollout:
         """
         stages = Stages(self.parts.device)
         with stages.measure("prepare"):
-            tensors = self._tensors_of(clip)
+            tensors = self.tensors_of(clip)
             part = self.parts.take_part(tensors)
         new = denoise(
             part,
-            partial(self._expert_for, clip.viewpoint),
+            self.experts_of(clip),
             num_steps=self.sampling.steps,
             shift=self.sampling.shift,
             guidance=self.sampling.guidance,
@@ -89,14 +89,14 @@ class Rollout:
             stages=stages,
             on_step=on_step,
         )
-        new = self.parts.join_parts(new)
-        latents = torch.cat([tensors.clean.to(new), new], dim=2) if clip.past is None else new
-        return RolloutResult(latents=latents[0], stages=stages)
+        return RolloutResult(latents=with_image(clip, tensors, self.parts.join_parts(new)), stages=stages)
 
-    def _expert_for(self, viewpoint: str, timestep: int) -> WorldTransformer:
-        return self.parts.expert_for(timestep, viewpoint)
+    def experts_of(self, clip: ClipInputs) -> ExpertFor:
+        """The transformer of each timestep, for the clip's viewpoint."""
+        return lambda timestep: self.parts.expert_for(timestep, clip.viewpoint)
 
-    def _tensors_of(self, clip: ClipInputs) -> ClipTensors:
+    def tensors_of(self, clip: ClipInputs) -> ClipTensors:
+        """The clip as the network sees it, on the rollout's device but for the noise."""
         clean = self._clean_latents(clip)
         channels, num_clean, *grid = clean.shape[1:]
         num_new = clip.predict_range[1] - clip.predict_range[0] - num_clean
@@ -118,6 +118,11 @@ class Rollout:
         assert clip.image is not None, "plan_clip puts an image into every first clip"
         pixels = to_device(to_tensor(clip.image), self.parts.device)
         return self.parts.encode_image(pixels_to_video(pixels)).float()
+
+
+def with_image(clip: ClipInputs, tensors: ClipTensors, new: Tensor) -> Tensor:
+    """What a clip adds to its world, (C, 15 or 10, h, w): its new latents (1, C, N, h, w), behind a first clip's image."""
+    return torch.cat([tensors.clean.to(new), new], dim=2)[0] if clip.past is None else new[0]
 
 
 def clip_tensors(
