@@ -32,7 +32,7 @@ def plain_frames(decoder: Decoder) -> Tensor:
     state: DecoderState | None = None
     frames = []
     with torch.inference_mode():
-        for part in torch.split(latents(), CUTS, dim=1):
+        for part in torch.split(latents(), list(CUTS), dim=1):
             video, state = decoder.decode(part[None], state)
             frames.append(video_to_pixels(video))
     return torch.cat(frames)
@@ -41,7 +41,7 @@ def plain_frames(decoder: Decoder) -> Tensor:
 def fast_frames(decoder: FastDecoder) -> Tensor:
     state: DecoderState | None = None
     frames = []
-    for part in torch.split(latents(), CUTS, dim=1):
+    for part in torch.split(latents(), list(CUTS), dim=1):
         pixels, state = decoder.decode(part, state)
         frames.append(pixels)
     return torch.cat(frames)
