@@ -56,6 +56,7 @@ const SCHEMA = {
 };
 
 export const Codec = { JPEG: 1, H264: 2, RAW_RGB: 3 };
+export const Role = { PLAYER: 1, VIEWER: 2 };
 export const State = { QUEUED: 1, WARMING_UP: 2, PLAYING: 3, RECOVERING: 4, ENDED: 5, PAUSED: 6 };
 
 const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;

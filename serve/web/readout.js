@@ -1,15 +1,16 @@
 // Numbers and bars under the picture, the keys on it, and what covers it while nothing moves.
 
+import { Graph, STAGES, TINTS } from "./graph.js";
 import { State } from "./protocol.js";
 
 const $ = (id) => document.getElementById(id);
-const STAGES = ["queue", "plan", "retrieve", "denoise", "commit", "decode", "encode"];
 const IDLE_ANGLE = 0.02;
 const COVERS = {
   opening: ["Opening the world", "Connecting to the service"],
   [State.QUEUED]: ["Waiting for a free place", ""],
   [State.WARMING_UP]: ["Warming up", "The model loads its weights"],
   [State.PLAYING]: ["Making the first frames", "Press a key to choose where to go"],
+  watching: ["Watching", "The player's world comes with its next pictures"],
   [State.PAUSED]: ["Paused", "The world waits"],
   [State.RECOVERING]: ["Moving your world", "Another worker takes it over; nothing is lost"],
   reconnecting: ["Reconnecting", "Your world waits where you left it"],
@@ -21,17 +22,22 @@ const PILLS = {
 
 export class Readout {
   constructor() {
+    this.isPlayer = true;
     this.newestEchoUs = 0;
     this.firstChunkFrames = 57;
     this.chunkFrames = 40;
     this.times = null;
+    this.graph = new Graph($("graph"));
     for (const id of ["fps", "latency", "buffer", "network", "chunk"]) $(id).textContent = "–";
     $("stages").classList.add("empty");
     $("played").style.transform = "scaleX(0)";
     $("steps").replaceChildren();
-    $("stage-bar").replaceChildren(...STAGES.map(() => document.createElement("i")));
     $("stage-legend").replaceChildren(...STAGES.map(() => document.createElement("li")));
-    STAGES.forEach((name, index) => { $("stage-legend").children[index].textContent = name; });
+    STAGES.forEach((name, index) => {
+      $("stage-legend").children[index].textContent = name;
+      $("stage-legend").children[index].style.setProperty("--tint", TINTS[index]);
+    });
+    this.viewers(0);
     this.light({});
   }
 
@@ -85,9 +91,12 @@ export class Readout {
     this.light(frame.action ?? {});
     const frames = frame.position.chunk === 0 ? this.firstChunkFrames : this.chunkFrames;
     $("played").style.transform = `scaleX(${Math.min(1, (frame.position.frame + 1) / frames)})`;
-    if (frame.client_time_us > this.newestEchoUs) {
+    // What a viewer sees was stamped by the player's clock.
+    if (this.isPlayer && frame.client_time_us > this.newestEchoUs) {
       this.newestEchoUs = frame.client_time_us;
-      $("latency").textContent = milliseconds(performance.now() - frame.client_time_us / 1000);
+      const latency = performance.now() - frame.client_time_us / 1000;
+      $("latency").textContent = milliseconds(latency);
+      this.graph.latency(latency);
     }
   }
 
@@ -111,6 +120,10 @@ export class Readout {
     $("buffer").textContent = framesPerSecond ? milliseconds(bufferedMs) : "–";
   }
 
+  viewers(count) {
+    $("watching").textContent = count ? `${count} watching` : "";
+  }
+
   network(ms) {
     $("network").textContent = milliseconds(ms);
   }
@@ -122,16 +135,14 @@ export class Readout {
     this.times = { ...frame.stages };
     this.times.decode_ms += decode_ms;
     this.times.encode_ms += encode_ms;
-    this.showStages(this.times);
+    this.showStages(this.times, isNewChunk);
   }
 
-  showStages(times) {
+  showStages(times, isNewChunk) {
     const denoise = times.step_ms.reduce((sum, step) => sum + step, 0);
     const ms = STAGES.map((name) => (name === "denoise" ? denoise : times[`${name}_ms`]));
-    const total = Math.max(ms.reduce((sum, part) => sum + part, 0), 1e-6);
+    this.graph.add(isNewChunk, ms);
     STAGES.forEach((name, index) => {
-      $("stage-bar").children[index].style.flexGrow = ms[index] / total;
-      $("stage-bar").children[index].title = `${name}: ${milliseconds(ms[index])}`;
       $("stage-legend").children[index].textContent = `${name} ${milliseconds(ms[index])}`;
     });
     $("stages").classList.remove("empty");

@@ -1,35 +1,23 @@
 // The first view: choose a place, say what it is, and open a session.
 
+import { call, isReady, openSession } from "./api.js";
+import { keptSnapshots } from "./tools.js";
+
 const $ = (id) => document.getElementById(id);
 const SEEDS = 1e6;
-const NO_SERVICE = { message: "The service does not answer.", hint: "Check that it runs, then try again." };
-
-/** What the service answered, or an exception { message, hint }. */
-async function call(path, options) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch {
-    throw NO_SERVICE;
-  }
-  if (response.status === 204) return {};
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw body.error ?? { message: `The service answered ${response.status}.`, hint: "" };
-  return body;
-}
-
-/** Give the session back; works while the page goes away, too. */
-export const endSession = ({ session_id, token }) =>
-  fetch(`/v1/sessions/${encodeURIComponent(session_id)}`, {
-    method: "DELETE", keepalive: true, headers: { Authorization: `Bearer ${token}` },
-  }).catch(() => {});
+const POLL_MS = 1000;
 
 export class StartForm {
-  /** `opened(ticket, imageUrl)` gets the session that was opened and the picture it starts from. */
-  constructor(opened) {
+  /**
+   * `opened(session, imageUrl)` gets the session that was opened and the picture it starts from; `snapshot` is the id of
+   * one that a link has chosen, or null.
+   */
+  constructor(snapshot, opened) {
     this.opened = opened;
-    this.samples = [];
-    this.chosen = null; // a sample, or { file, image_url } of an upload
+    this.asked = snapshot;
+    this.places = []; // samples, { snapshot } of kept places, { file } of an upload
+    this.chosen = null;
+    this.isReady = false;
     $("start").addEventListener("submit", (event) => {
       event.preventDefault();
       this.open();
@@ -43,7 +31,8 @@ export class StartForm {
       this.samples = samples;
       this.describe(presets[0]);
       this.showPlaces();
-      this.choose(samples[0]);
+      this.choose(this.places.find((place) => place.snapshot && place.snapshot === this.asked) ?? this.places[0]);
+      this.waitUntilReady();
     } catch (problem) {
       this.complain(problem);
     }
@@ -59,8 +48,30 @@ export class StartForm {
     $("prompt").maxLength = preset.prompt_chars;
   }
 
+  async waitUntilReady() {
+    this.isReady = await isReady();
+    this.showButton(this.isReady ? "Start walking" : "Warming up …");
+    if (!this.isReady) setTimeout(() => this.waitUntilReady(), POLL_MS);
+  }
+
+  showButton(words, isBusy = false) {
+    $("go").disabled = isBusy || !this.isReady || !this.chosen;
+    $("go").textContent = words;
+  }
+
   showPlaces() {
-    $("places").replaceChildren(...this.samples.map((sample) => this.tile(sample)), this.uploadTile());
+    this.places = [...this.samples, ...this.snapshots(), ...this.places.filter((place) => place.file)];
+    $("places").replaceChildren(...this.places.map((place) => this.tile(place)), this.uploadTile());
+    const again = this.places.find((place) => place.name === this.chosen?.name);
+    if (again) this.choose(again);
+  }
+
+  snapshots() {
+    const kept = keptSnapshots();
+    if (this.asked && !kept.some(({ id }) => id === this.asked)) kept.unshift({ id: this.asked, prompt: "", picture: "icon.svg" });
+    return kept.map(({ id, prompt, picture }) => ({
+      name: `snapshot ${id.slice(0, 6)}`, prompt, image_url: picture, snapshot: id,
+    }));
   }
 
   tile(place) {
@@ -96,48 +107,48 @@ export class StartForm {
   upload(file) {
     if (!file) return;
     const place = { name: file.name, prompt: "", image_url: URL.createObjectURL(file), file };
-    this.samples = [...this.samples.filter((sample) => !sample.file), place];
+    this.places = [place];
+    this.chosen = place;
     this.showPlaces();
-    this.choose(place);
   }
 
   choose(place) {
     const isOwnPrompt = $("prompt").value && $("prompt").value !== this.chosen?.prompt;
     if (!isOwnPrompt) $("prompt").value = place.prompt;
+    $("prompt").placeholder = place.snapshot ? "As it was in the snapshot" : "Describe the place in the picture";
     this.chosen = place;
     place.radio.checked = true;
-    $("go").disabled = false;
+    if (this.isReady) this.showButton("Start walking");
   }
 
   async open() {
     $("problem").hidden = true;
-    $("go").disabled = true;
-    $("go").textContent = "Opening …";
+    this.showButton("Opening …", true);
     try {
-      const { fields, options } = this.request();
-      const ticket = await call("/v1/sessions", options);
-      this.describe(this.preset, fields.seed);
-      this.opened(ticket, this.chosen.image_url);
+      const { seed, session } = await this.request();
+      this.describe(this.preset, seed);
+      this.opened(session, this.chosen.image_url);
     } catch (problem) {
       this.complain(problem);
     } finally {
-      $("go").disabled = false;
-      $("go").textContent = "Start walking";
+      this.showButton("Start walking");
     }
   }
 
-  request() {
+  /** Opens the session; its seed is null where that is a snapshot's. */
+  async request() {
+    const prompt = $("prompt").value;
+    const { snapshot, file, name } = this.chosen;
+    if (snapshot) {
+      const fields = prompt ? { snapshot_id: snapshot, prompt } : { snapshot_id: snapshot };
+      return { seed: null, session: await openSession(fields) };
+    }
     // A seed chosen here can be shown, and typed in again.
     const seed = $("seed").value === "" ? Math.floor(Math.random() * SEEDS) : Number($("seed").value);
-    const fields = { prompt: $("prompt").value, seed };
-    if (!this.chosen.file) {
-      const body = JSON.stringify({ ...fields, sample: this.chosen.name });
-      return { fields, options: { method: "POST", headers: { "Content-Type": "application/json" }, body } };
-    }
+    if (!file) return { seed, session: await openSession({ prompt, seed, sample: name }) };
     const body = new FormData();
-    for (const [name, value] of Object.entries(fields)) body.append(name, value);
-    body.append("image", this.chosen.file);
-    return { fields, options: { method: "POST", body } };
+    for (const [field, value] of Object.entries({ prompt, seed, image: file })) body.append(field, value);
+    return { seed, session: await call("/v1/sessions", { method: "POST", body }) };
   }
 
   complain(problem) {

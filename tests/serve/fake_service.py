@@ -1,12 +1,14 @@
 """A service in one thread that speaks the protocol and draws its frames: the peer of the client's and the page's tests.
 
 The world is a sample picture that scrolls with the camera and zooms with the steps, 57 frames in the first chunk and 40
-later. The first chunk waits for the first event. Faults are injected by the fields of `Faults`.
+later. The first chunk waits for the first event. Who comes with a ticket watches a world of its own, which does not wait.
+Faults are injected by the fields of `Faults`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import threading
 import time
@@ -15,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
@@ -23,14 +26,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from worldloom.cluster.encoders import Encoder, make_encoder
+from worldloom.cluster.pictures import Pictures
+from worldloom.cluster.video import Rung
 from worldloom.errors import InputError, NotAuthorized, PresetUnknown, WorldloomError
+from worldloom.model.preset import VideoConfig
 from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.samples import SAMPLES_DIR, list_samples, load_sample
 from worldloom.serve.wire import PROTOCOL_VERSION
+from worldloom.serve.wire_frames import CODECS, format_of, rungs_of
 
 WEB_DIR = SAMPLES_DIR.parent / "web"
 WIDTH, HEIGHT = 224, 128
 LEAD_FRAMES = 60
+REPEATED_FRAMES = 3
+"""A stream of H.264 that comes again begins with frames that were there before, as the real one may."""
 STAGES = pb.StageTimes(
     queue_ms=2, plan_ms=1, retrieve_ms=3, step_ms=[70, 71, 69], commit_ms=4, decode_ms=150, encode_ms=9
 )
@@ -47,6 +57,10 @@ class Faults:
     fail_after: tuple[int, WorldloomError] | None = None
     """After so many frames, end the session with this error."""
     send_garbage: bool = False
+    next_rung_after: int | None = None
+    """After so many frames, the video gets worse, once."""
+    damage_h264: bool = False
+    """What says that it is H.264 is noise."""
 
 
 @dataclass
@@ -66,6 +80,37 @@ class Session:
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Walked, yaw and pitch."""
     has_begun: bool = False
+    is_paused: bool = False
+    branch: int = 0
+    turned: tuple[int, int] | None = None
+    """A rewind to come: the event, and the chunks to keep."""
+    last_frames: list[tuple[pb.Frame, npt.NDArray[np.uint8]]] = field(default_factory=list)
+
+
+@dataclass
+class Video:
+    """How one connection's frames are encoded."""
+
+    rungs: tuple[Rung, ...]
+    frame_rate: float
+    number: int = 0
+    encoder: Encoder | None = None
+
+    def format(self) -> pb.VideoFormat:
+        """As its client is told."""
+        return format_of(self.rungs[self.number], self.frame_rate)
+
+    def encode(self, packet: pb.Frame, pixels: npt.NDArray[np.uint8]) -> None:
+        """Fill in the frame's data."""
+        if self.encoder is None:
+            self.encoder = make_encoder(self.rungs[self.number], self.frame_rate)
+        (encoded,) = self.encoder.encode(Pictures(pixels[None]), key_frame=False)
+        packet.codec = CODECS[self.rungs[self.number].codec]
+        packet.data, packet.key_frame = encoded.data, encoded.key_frame
+
+    def next_rung(self) -> None:
+        """From the next frame on."""
+        self.number, self.encoder = self.number + 1, None
 
 
 @dataclass
@@ -82,6 +127,11 @@ class FakeService:
     scripts: list[pb.Event] = field(default_factory=list)
     controls: list[pb.Event] = field(default_factory=list)
     byes: list[str] = field(default_factory=list)
+    asked: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    """Tickets, snapshots and forks: the verb and its fields."""
+    is_warming: bool = False
+    queue_position: int = 0
+    """Not 0: whoever comes is told to wait."""
     url: str = ""
 
     @contextmanager
@@ -104,6 +154,8 @@ class FakeService:
         routes = [
             Route("/v1/sessions", self._open, methods=["POST"]),
             Route("/v1/sessions/{id}", self._session, methods=["GET", "DELETE"]),
+            Route("/v1/sessions/{id}/{verb}", self._verb, methods=["POST"]),
+            Route("/healthz", self._health),
             Route("/v1/samples", self._samples),
             Route("/v1/samples/{name}/image", self._sample_image),
             Route("/v1/presets", self._presets),
@@ -152,6 +204,24 @@ class FakeService:
             self.deleted.append(name)
         return JSONResponse({"session_id": name, "state": "playing"})
 
+    async def _verb(self, request: Request) -> Response:
+        name, verb = request.path_params["id"], request.path_params["verb"]
+        if request.headers.get("authorization") != f"Bearer token-{name}":
+            raise NotAuthorized("the token does not fit")
+        self.asked.append((verb, await request.json()))
+        stream_url = f"{self.url.replace('http', 'ws')}/stream"
+        if verb == "tickets":
+            return JSONResponse({"ticket": f"ticket-{name}", "stream_url": stream_url, "expires_at_s": 0}, 201)
+        if verb == "snapshots":
+            return JSONResponse({"snapshot_id": f"snapshot-of-{name}", "branch": 0, "chunk": 1}, 201)
+        fork = f"s{len(self.sessions)}"
+        self.sessions[fork] = copy.deepcopy(self.sessions[name])
+        return JSONResponse({"session_id": fork, "token": f"token-{fork}", "stream_url": stream_url}, 201)
+
+    async def _health(self, request: Request) -> Response:
+        status = "warming" if self.is_warming else "ready"
+        return JSONResponse({"status": status}, 503 if self.is_warming else 200)
+
     async def _samples(self, request: Request) -> Response:
         listed = [
             {"name": sample.name, "prompt": sample.prompt, "image_url": f"/v1/samples/{sample.name}/image"}
@@ -183,10 +253,15 @@ class FakeService:
                 await _send(socket, pb.ServerMessage(error=pb.Error(code="overloaded", message="full", retryable=True)))
                 await socket.close()
                 return
-            session = self.sessions[hello.token.removeprefix("token-")]
-            await _send(socket, self._welcome(session))
+            session = self._session_of(hello)
+            size = VideoConfig(height=HEIGHT, width=WIDTH, frame_rate=self.frame_rate)
+            video = Video(rungs_of(hello.video, size), self.frame_rate)
+            await _send(socket, self._welcome(hello, session, video))
+            if self.queue_position:
+                queued = pb.Status(state=pb.SESSION_STATE_QUEUED, queue_position=self.queue_position)
+                await _send(socket, pb.ServerMessage(status=queued))
             async with asyncio.TaskGroup() as tasks:
-                playing = tasks.create_task(self._play(socket, session))
+                playing = tasks.create_task(self._play(socket, session, video))
                 await self._read(socket, session)
                 playing.cancel()
         except WebSocketDisconnect:
@@ -195,12 +270,23 @@ class FakeService:
             if group.split(WebSocketDisconnect)[1] is not None:
                 raise
 
-    def _welcome(self, session: Session) -> pb.ServerMessage:
+    def _session_of(self, hello: pb.Hello) -> Session:
+        credential = hello.token or hello.ticket or hello.resume_token
+        kind, _, name = credential.partition("-")
+        if kind != "ticket":
+            return self.sessions[name]
+        return Session(start={}, picture=self.sessions[name].picture, has_begun=True)
+
+    def _welcome(self, hello: pb.Hello, session: Session, video: Video) -> pb.ServerMessage:
+        credential = hello.token or hello.ticket or hello.resume_token
         return pb.ServerMessage(
             welcome=pb.Welcome(
                 protocol_version=PROTOCOL_VERSION,
                 preset="fake",
-                format=pb.VideoFormat(codec=pb.CODEC_JPEG, width=WIDTH, height=HEIGHT),
+                role=pb.ROLE_VIEWER if hello.ticket else pb.ROLE_PLAYER,
+                format=video.format(),
+                intrinsics=pb.CameraIntrinsics(fx=100, fy=100, cx=112, cy=64, width=WIDTH, height=HEIGHT),
+                resume_token="" if hello.ticket else f"resume-{credential.partition('-')[2]}",
                 frame_rate=self.frame_rate,
                 first_chunk_frames=57,
                 frames_per_chunk=40,
@@ -233,6 +319,13 @@ class FakeService:
         session.last_event_id = event.event_id
         session.has_begun = True
         session.fresh_events.append(event.event_id)
+        match event.WhichOneof("action"):
+            case "pause" | "play" as turn:
+                session.is_paused = turn == "pause"
+                return
+            case "reset" | "rewind":
+                session.turned = (event.event_id, event.rewind.chunk)
+                return
         if event.HasField("script"):
             self.scripts.append(event)
             session.rows += [(frame, event.event_id, event.client_time_us) for frame in event.script.frames]
@@ -240,15 +333,33 @@ class FakeService:
             self.controls.append(event)
             session.held = event
 
-    async def _play(self, socket: WebSocket, session: Session) -> None:
+    async def _play(self, socket: WebSocket, session: Session, video: Video) -> None:
         while not session.has_begun:
             await asyncio.sleep(0.005)
+        await _send(socket, pb.ServerMessage(format=video.format()))
+        if video.format().codec == pb.CODEC_H264:
+            for packet, pixels in session.last_frames:
+                await self._send_frame(socket, packet, pixels, video)
         while True:
-            while session.frame_id - session.acknowledged > LEAD_FRAMES:
+            while session.frame_id - session.acknowledged > LEAD_FRAMES and session.turned is None:
                 await asyncio.sleep(0.002)
-            await self._play_chunk(socket, session)
+            if session.is_paused:
+                await _send(socket, pb.ServerMessage(status=pb.Status(state=pb.SESSION_STATE_PAUSED)))
+            while session.is_paused:
+                await asyncio.sleep(0.002)
+            await self._turn(socket, session)
+            await self._play_chunk(socket, session, video)
 
-    async def _play_chunk(self, socket: WebSocket, session: Session) -> None:
+    async def _turn(self, socket: WebSocket, session: Session) -> None:
+        if session.turned is None:
+            return
+        (_, chunk), session.turned = session.turned, None
+        branch, session.branch, session.chunk = session.branch, session.branch + 1, chunk
+        note = pb.Branched(branch=session.branch, parent=branch, chunk=chunk, next_frame_id=session.frame_id)
+        session.acknowledged = session.frame_id - 1
+        await _send(socket, pb.ServerMessage(branched=note))
+
+    async def _play_chunk(self, socket: WebSocket, session: Session, video: Video) -> None:
         frames = 40 if session.chunk else 57
         first = session.frame_id
         events, session.fresh_events = session.fresh_events, []
@@ -258,13 +369,42 @@ class FakeService:
             await _send(socket, pb.ServerMessage(status=status))
             await asyncio.sleep(self.chunk_s / 4)
         applied = [pb.AppliedEvent(event_id=event, frame_id=first) for event in events]
-        message = pb.Applied(chunk=session.chunk, first_frame_id=first, num_frames=frames, events=applied)
+        walked = session.pose[0]
+        remembered = [
+            pb.RememberedView(
+                frame=n, camera=pb.CameraPose(x=walked * (1 - n / 5), y=30.0 * n, yaw_degrees=40 * n), overlap=1 - n / 6
+            )
+            for n in range(1, 5 if session.chunk else 1)
+        ]
+        message = pb.Applied(
+            branch=session.branch,
+            chunk=session.chunk,
+            first_frame_id=first,
+            num_frames=frames,
+            events=applied,
+            remembered=remembered,
+        )
         chunk, session.chunk = session.chunk, session.chunk + 1
         await _send(socket, pb.ServerMessage(applied=message))
         for frame, (action, client_time_us) in enumerate(taken):
-            packet = self._draw(session, chunk, frame, action, client_time_us)
-            await _send(socket, pb.ServerMessage(frame=packet))
+            packet, pixels = self._draw(session, chunk, frame, action, client_time_us)
+            session.last_frames = [*session.last_frames, (packet, pixels)][-REPEATED_FRAMES:]
+            await self._send_frame(socket, packet, pixels, video)
             await self._break(socket, session)
+            if session.turned is not None:
+                return
+            if self.faults.next_rung_after is not None and session.frame_id > self.faults.next_rung_after:
+                self.faults.next_rung_after = None
+                video.next_rung()
+                await _send(socket, pb.ServerMessage(format=video.format()))
+
+    async def _send_frame(
+        self, socket: WebSocket, packet: pb.Frame, pixels: npt.NDArray[np.uint8], video: Video
+    ) -> None:
+        video.encode(packet, pixels)
+        if self.faults.damage_h264 and packet.codec == pb.CODEC_H264:
+            packet.data = bytes(reversed(packet.data))
+        await _send(socket, pb.ServerMessage(frame=packet))
 
     async def _break(self, socket: WebSocket, session: Session) -> None:
         if self.faults.send_garbage:
@@ -297,7 +437,9 @@ class FakeService:
         return action, session.held.client_time_us
 
     @staticmethod
-    def _draw(session: Session, chunk: int, frame: int, action: pb.ActionFrame, client_time_us: int) -> pb.Frame:
+    def _draw(
+        session: Session, chunk: int, frame: int, action: pb.ActionFrame, client_time_us: int
+    ) -> tuple[pb.Frame, npt.NDArray[np.uint8]]:
         walked, yaw, pitch = session.pose
         walked += action.forward - action.back
         yaw += 12 * action.camera_yaw + (action.right - action.left)
@@ -306,25 +448,17 @@ class FakeService:
         box = (WIDTH / 2 * (1 - 1 / zoom), HEIGHT / 2 * (1 - 1 / zoom))
         view = session.picture.crop((*map(round, box), round(WIDTH - box[0]), round(HEIGHT - box[1])))
         pixels = np.roll(np.asarray(view.resize((WIDTH, HEIGHT))), (-round(session.pose[2]), -round(yaw)), (0, 1))
-        encoded = io.BytesIO()
-        Image.fromarray(pixels).save(encoded, "JPEG", quality=85)
         packet = pb.Frame(
             frame_id=session.frame_id,
-            position=pb.WorldPosition(chunk=chunk, frame=frame),
-            codec=pb.CODEC_JPEG,
-            data=encoded.getvalue(),
-            key_frame=True,
+            position=pb.WorldPosition(branch=session.branch, chunk=chunk, frame=frame),
             client_time_us=client_time_us,
             action=action,
+            camera=pb.CameraPose(x=5 * walked, y=2 * yaw, pitch_degrees=pitch, yaw_degrees=yaw),
         )
         if frame == 0:
-            packet.stages.CopyFrom(
-                pb.StageTimes(
-                    queue_ms=2, plan_ms=1, retrieve_ms=3, step_ms=[70, 71, 69], commit_ms=4, decode_ms=150, encode_ms=9
-                )
-            )
+            packet.stages.CopyFrom(STAGES)
         session.frame_id += 1
-        return packet
+        return packet, pixels
 
 
 async def _send(socket: WebSocket, message: pb.ServerMessage) -> None:
