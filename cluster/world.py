@@ -9,15 +9,19 @@ left, right = (world.restore(there).step(parse_script(f"camera_{way} 40")) for w
 
 from __future__ import annotations
 
+import dataclasses
 import time
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from ..errors import InputError, NotAnImage, PromptTooLong, SessionUnknown, SnapshotInvalid
+from ..errors import InputError, NotAnImage, PromptTooLong, SessionUnknown
 from ..memory.records import Snapshot, WorldHeader
 from ..memory.store import Store, StoreConfig
 from ..model.clip import ClipInputs, Float32, Float64, MemoryQuery, MemoryView, OnStep, plan_clip
@@ -25,7 +29,10 @@ from ..model.mixture import HIGH_NOISE
 from ..model.preset import Preset, load_preset
 from .engine import ChunkJob, Decoder, Engine
 from .engines import make_decoder, make_engine
+from .events import ORIGIN
 from .history import memory_of, record_of, state_of
+from .replay import ReplayedChunk, replay
+from .world_file import pack_file, unpack_file
 
 Frames = npt.NDArray[np.uint8]
 ImageLike = npt.ArrayLike | Image.Image
@@ -61,15 +68,22 @@ class WorldSnapshot:
 class World:
     """One world at a time, of one preset. Frames are RGB uint8 (F, H, W, 3)."""
 
-    def __init__(self, preset: Preset, engine: Engine, decoder: Decoder, *, store_bytes: int = 8 << 30) -> None:
-        """`store_bytes` bounds the world's history: a minute takes 0.2 GB at 720p."""
+    def __init__(
+        self,
+        preset: Preset,
+        engine: Engine,
+        decoder: Decoder,
+        *,
+        store_bytes: int = 8 << 30,
+        store: Store | None = None,
+    ) -> None:
+        """`store_bytes` bounds the world's history: a minute takes 0.2 GB at 720p. Worlds may share a `store`."""
         self.preset = preset
         self._engine = engine
         self._decoder = decoder
         self._decoder_state: Any | None = None
-        self._store = Store(StoreConfig(budget_bytes=store_bytes))
+        self._store = Store(StoreConfig(budget_bytes=store_bytes)) if store is None else store
         self._session = ""
-        self._sessions = 0
 
     @classmethod
     def load(cls, preset: str | Preset, *, device: str = "auto") -> Self:
@@ -87,7 +101,7 @@ class World:
         """
         if viewpoint not in VIEWPOINTS:
             raise InputError(f"there is no viewpoint {viewpoint!r}", hint=f"Use one of {', '.join(VIEWPOINTS)}.")
-        session = self._next_session()
+        session = _new_session()
         header = WorldHeader(
             session=session,
             preset=self.preset.name,
@@ -126,6 +140,39 @@ class World:
         self._decoder_state = decoder_state
         return frames
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """(branch, chunk): the branch that grows, and the number of its next chunk."""
+        now = self._now()
+        return now.branch, now.chunk
+
+    def rewind(self, chunk: int, *, branch: int | None = None) -> Self:
+        """Go on after the first `chunk` chunks of a branch (None: the one that grows), in a new branch, whose future is
+        another one under the same actions. Raises InputError where there is no such place."""
+        self._now()
+        turned = self._store.rewind(self._session, EPOCH, chunk, branch=branch)
+        self._decoder_state = self._decode_again(self._session, turned)
+        return self
+
+    def reset(self) -> Self:
+        """Go back to the start image, in a new branch."""
+        return self.rewind(0)
+
+    def fork(self, *, branch: int | None = None, chunk: int | None = None, prompt: str | None = None) -> Self:
+        """Another world that shares the first `chunk` chunks (None: all) of a branch, and the engine.
+
+        Both can be played on, and the same actions give the same future. Raises InputError where the place is none.
+        """
+        self._now()
+        session = _new_session()
+        prompt = None if prompt is None else self._checked(prompt)
+        forked = self._store.fork(
+            self._session, session, created_at=time.time(), branch=branch, chunk=chunk, prompt=prompt
+        )
+        other = type(self)(self.preset, self._engine, self._decoder, store=self._store)
+        other._become(session, decoder_state=self._decode_again(session, forked))
+        return other
+
     def snapshot(self) -> WorldSnapshot:
         """The world as it is now. Raises SessionUnknown before `start`."""
         self._now()
@@ -133,17 +180,39 @@ class World:
 
     def restore(self, snapshot: WorldSnapshot) -> Self:
         """Go on from a snapshot of a world of this preset. Raises SnapshotInvalid and leaves the world as it was."""
-        session = self._next_session()
-        restored = self._store.import_world(snapshot.data, session=session)
-        if restored.header.preset != self.preset.name:
-            self._store.delete(session)
-            raise SnapshotInvalid(
-                f"the snapshot is of preset {restored.header.preset!r}, this world runs {self.preset.name!r}",
-                hint=f"Load it with World.load({restored.header.preset!r}).",
-            )
         state = snapshot.decoder_state
-        self._become(session, decoder_state=self._decode_again(session, restored) if state is None else state)
+        session = self._take_in(snapshot.data)
+        state = self._decode_again(session, self._store.snapshot(session)) if state is None else state
+        self._become(session, decoder_state=state)
         return self
+
+    def export_world(self, path: str | Path) -> Path:
+        """Write the whole world with all its branches as one file; a service reads it too. See `memory.archive`."""
+        self._now()
+        file = Path(path)
+        file.write_bytes(pack_file(self._store.world(self._session), ORIGIN))
+        return file
+
+    def import_world(self, path: str | Path) -> Self:
+        """Go on from an exported file, of this process or of a service. Raises SnapshotInvalid and leaves the world as
+        it was."""
+        return self.restore(WorldSnapshot(data=Path(path).read_bytes()))
+
+    def replay(self) -> Iterator[ReplayedChunk]:
+        """Make every chunk of every branch again, and compare; see `replay`. Raises SessionUnknown before `start`."""
+        self._now()
+        return replay(self._store.world(self._session), self._engine, self._decoder)
+
+    def close(self) -> None:
+        """Forget the world. `start`, `restore` and `import_world` begin another one."""
+        self._become("", decoder_state=None)
+
+    def _take_in(self, data: bytes) -> str:
+        """A file as a world in the store, under a new session id."""
+        world, _ = unpack_file(data, self.preset)
+        session = _new_session()
+        self._store.add(dataclasses.replace(world, header=dataclasses.replace(world.header, session=session)))
+        return session
 
     def _now(self) -> Snapshot:
         if not self._session:
@@ -172,10 +241,6 @@ class World:
         latents = np.concatenate([record.latents for record in records], axis=1)
         return self._decoder.decode(latents[:, -self._decoder.reach_latents :], None)[1]
 
-    def _next_session(self) -> str:
-        self._sessions += 1
-        return f"world-{self._sessions}"
-
     def _become(self, session: str, *, decoder_state: Any | None) -> None:
         self._store.delete(self._session)
         self._session, self._decoder_state = session, decoder_state
@@ -185,6 +250,10 @@ class World:
         if len(prompt) > limit:
             raise PromptTooLong(f"the prompt has {len(prompt)} characters", hint=f"Use at most {limit}.")
         return prompt
+
+
+def _new_session() -> str:
+    return f"world-{uuid.uuid4().hex}"
 
 
 def fit_image(image: ImageLike, *, height: int, width: int) -> Frames:

@@ -169,6 +169,7 @@ def _record(number: int, chunk: dict[str, Any], tensors: dict[str, npt.NDArray[A
         first_frame_id=count_of(chunk["first_frame_id"]),
         applied_event_ids=tuple(map(count_of, chunk["applied_event_ids"])),
         extra=bytes_of(chunk["extra"]),
+        drawn_in=None if chunk["drawn_in"] is None else count_of(chunk["drawn_in"]),
     ).owned()
 
 

@@ -80,6 +80,7 @@ def chunk_json(record: ChunkRecord, prompt: int) -> dict[str, Any]:
         "applied_event_ids": record.applied_event_ids,
         "extra": base64_of(record.extra),
         "latents_dtype": record.latents.dtype.name,
+        "drawn_in": record.drawn_in,
     }
 
 

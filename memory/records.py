@@ -61,6 +61,13 @@ class ChunkRecord:
     """Client events that first took effect in this chunk."""
     extra: bytes = b""
     """The caller's own; kept and given back as it is."""
+    drawn_in: int | None = None
+    """The branch that it was made in, where a fork keeps it under another branch's number."""
+
+    @property
+    def noise_branch(self) -> int:
+        """The branch whose noise it was made from."""
+        return self.branch if self.drawn_in is None else self.drawn_in
 
     @property
     def num_frames(self) -> int:

@@ -152,7 +152,7 @@ def forked(
     number = world.head if branch is None else branch
     source = world.branch(number)
     shared = source.chunks if chunk is None else _first_chunks(world, number, chunk)
-    chunks = tuple(replace(record, branch=number) for record in shared)
+    chunks = tuple(_moved(record, number) for record in shared)
     if prompt is None and len(shared) == source.opening.num_chunks:
         prompt = source.opening.prompt
     events = [event for record in chunks for event in record.applied_event_ids]
@@ -164,6 +164,12 @@ def forked(
         next_frame_id=max((record.next_frame_id for record in chunks), default=0),
         last_event_id=max(events, default=0),
     )
+
+
+def _moved(record: ChunkRecord, branch: int) -> ChunkRecord:
+    """The record under another branch's number."""
+    made_in = record.noise_branch
+    return replace(record, branch=branch, drawn_in=None if made_in == branch else made_in)
 
 
 def snapshot_of(world: World, branch: int | None) -> Snapshot:

@@ -64,6 +64,9 @@ def test_chunks_that_branches_share_are_stored_and_loaded_once() -> None:
 def test_a_fork_of_a_later_branch_comes_back_under_its_branch_number() -> None:
     fork = forked(branched_world(), header_of("b").owned(), 1, None, prompt="night")
     assert min(fork.branches) == 1 and fork.next_frame_id == 220
+    assert [record.noise_branch for record in fork.records()] == [0, 1, 1], "the chunk of branch 0 keeps its noise"
+    again = forked(fork, header_of("c").owned(), 1, 2)
+    assert [record.noise_branch for record in again.records()] == [0, 1]
     assert_same_world(unpack_world(pack_world(rewound(fork, None, 1))), rewound(fork, None, 1))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -183,18 +183,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 def relabelled(record: ChunkRecord, branch: int) -> ChunkRecord:
     """The record as a fork keeps it, under its only branch's number."""
-    return ChunkRecord(
-        branch=branch,
-        chunk=record.chunk,
-        latents=record.latents,
-        poses=record.poses,
-        keyboard=record.keyboard,
-        mouse=record.mouse,
-        prompt=record.prompt,
-        first_frame_id=record.first_frame_id,
-        applied_event_ids=record.applied_event_ids,
-        extra=record.extra,
-    )
+    return replace(record, branch=branch, drawn_in=None if record.noise_branch == branch else record.noise_branch)
 
 
 TestStore = StoreMachine.TestCase
