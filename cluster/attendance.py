@@ -85,8 +85,9 @@ class Attendance:
 
     def enter(self, session: str, gateway: str, connection: str, role: Role) -> str:
         """Somebody has come to the session at this gateway. Returns the session's home."""
-        now = self._clock()
-        self._gateways.setdefault(gateway, _Gateway(now)).guests[connection] = (session, role)
+        known = self._gateways.setdefault(gateway, _Gateway(0.0))
+        known.seen_at = self._clock()
+        known.guests[connection] = (session, role)
         home = self.home(session)
         if home is None:
             home = self._homes[session] = gateway

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ..cluster.attendance import Role
 from ..cluster.events import Event, Pause, Play
 from ..cluster.limits import SessionLimits
-from ..cluster.messages import BranchNote, InputBatch, Phase, Progress, SessionInfo
+from ..cluster.messages import BranchNote, ChunkNote, InputBatch, Phase, Progress, SessionInfo
 from ..cluster.video import Rung
 from ..errors import NotAuthorized, Overloaded, PlayerTaken, WorldloomError
 from .fan_out import FanOut, Member, Pieces
@@ -19,8 +19,10 @@ from .inputs import POLL_S, Inputs
 from .latency import Observe
 from .mailbox import Mailbox, MailboxLimits, outgoing
 from .protocol.generated import session_pb2 as pb
+from .quality import RungSteering
 from .watching import Watching
 from .wire import bye, error_of, status_of
+from .wire_frames import applied_of
 
 VIEWER_LIMITS = MailboxLimits(frames=128, frame_bytes=16 << 20)
 PLAYER_LIMITS = MailboxLimits()
@@ -67,11 +69,12 @@ class Channel:
         self.session = info.session
         self.created_at = info.created_at
         self.limits: SessionLimits = info.limits
-        self.fan_out = FanOut(frame_rate=frame_rate, next_frame_id=info.next_frame_id)
+        self.fan_out = FanOut(frame_rate=frame_rate, next_frame_id=info.next_frame_id, clock=clock)
         self.inputs = Inputs(
             info.session, frame_rate=frame_rate, last_event_id=info.last_event_id, clock=clock, on_latency=on_latency
         )
         self._clock = clock
+        self._frame_rate = frame_rate
         self._player: _Player | None = None
         self._progress = Progress(phase=info.phase, branch=info.branch, chunk=info.chunk)
         self._moved_back = asyncio.Event()
@@ -103,6 +106,7 @@ class Channel:
             role=guest.role,
             mailbox=Mailbox(limits),
             watching=Watching(guest.rungs[0]),
+            steering=RungSteering(guest.rungs, frame_rate=self._frame_rate, now=self._clock()),
             next_frame_id=self._start(guest, min(guest.next_frame_id, committed_frames)),
         )
 
@@ -130,9 +134,19 @@ class Channel:
             self.report(replace(self._progress, phase=phase))
 
     def report_buffer(self, connection: str, report: pb.BufferReport) -> None:
-        """How far a client is. Only the player's word counts; frames that were never sent cannot have been shown."""
-        is_player = self._player is not None and self._player.connection == connection
-        if is_player and report.next_frame_id <= self.fan_out.next_frame_id:
+        """How far a client is: its own quality follows, and the world's pace if it is the player. Frames that were never
+        sent cannot have been shown."""
+        member = self.fan_out.member(connection)
+        if member is None or report.next_frame_id > self.fan_out.next_frame_id:
+            return
+        member.watching.wanted = member.steering.reported(
+            report.next_frame_id,
+            self._clock(),
+            buffered_s=report.buffered_ms * 1e-3,
+            stalled_s=report.stalled_ms * 1e-3,
+            round_trip_s=report.round_trip_ms * 1e-3,
+        )
+        if member.role is Role.PLAYER:
             self.inputs.report(report)
 
     def push(self, pieces: Pieces) -> None:
@@ -148,7 +162,16 @@ class Channel:
     def branched(self, note: BranchNote) -> None:
         """The world goes on from an earlier place."""
         self.fan_out.branched(note)
-        self.inputs.branched(self.fan_out.next_frame_id)
+        settled = self.inputs.branched(self.fan_out.next_frame_id)
+        if settled:
+            applied = ChunkNote(
+                branch=note.branch,
+                chunk=note.chunk,
+                first_frame_id=note.next_frame_id,
+                num_frames=0,
+                applied=tuple((event_id, note.next_frame_id) for event_id in settled),
+            )
+            self.fan_out.tell(applied_of(applied))
 
     def refuse(self, event_id: int, error: WorldloomError) -> None:
         """An event cannot have its effect. The next chunk reports it as applied all the same."""

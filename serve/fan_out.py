@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..cluster.attendance import Role
@@ -10,6 +12,7 @@ from ..cluster.messages import BranchNote, FramePacket
 from ..cluster.video import Rung, RungWish, VideoPiece
 from .mailbox import Mailbox, Outgoing, outgoing
 from .protocol.generated import session_pb2 as pb
+from .quality import RungSteering
 from .watching import Watching, merged
 from .wire_frames import applied_of, branched_of, format_of, frame_of
 
@@ -30,6 +33,7 @@ class Member:
     role: Role
     mailbox: Mailbox
     watching: Watching
+    steering: RungSteering
     next_frame_id: int = 0
     """Frames below this are not sent to it."""
 
@@ -37,7 +41,8 @@ class Member:
 class FanOut:
     """Keeps the newest pieces besides, for those who come back and those who join."""
 
-    def __init__(self, *, frame_rate: float, next_frame_id: int) -> None:
+    def __init__(self, *, frame_rate: float, next_frame_id: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.next_frame_id = next_frame_id
         """Frame ids below this have been sent."""
         self._frame_rate = frame_rate
@@ -134,10 +139,15 @@ class FanOut:
             return
         if rung not in encoded:
             encoded[rung] = [outgoing(frame_of(packet, self._frame_rate)) for packet in packets]
+        now = self._clock()
         for packet, message in zip(packets, encoded[rung], strict=True):
-            if packet.frame_id >= start and not member.mailbox.put(message):
+            if packet.frame_id < start:
+                continue
+            if not member.mailbox.put(message):
                 member.watching.lost()
+                member.steering.lost()
                 return
+            member.steering.sent(packet.frame_id, now)
 
     def _key_frames(self, rung: Rung) -> list[int]:
         """Ids of the rung's key frames from which on nothing of it is missing."""
@@ -153,7 +163,7 @@ class FanOut:
         self._history.append(pieces)
         self._history_bytes += _size(pieces)
         oldest = _end(pieces) - HISTORY_FRAMES
-        while self._history_bytes > HISTORY_BYTES or _end(self._history[0]) <= oldest:
+        while self._history and (self._history_bytes > HISTORY_BYTES or _end(self._history[0]) <= oldest):
             self._history_bytes -= _size(self._history.popleft())
 
 

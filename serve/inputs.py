@@ -41,7 +41,7 @@ class Inputs:
         self._frame_rate = frame_rate
         self._playout = self._new_playout(0)
         self._pending: dict[int, Event] = {}
-        self._last_applied = last_event_id
+        self._last_applied = self._committed = last_event_id
         self._latency = ActionLatency(on_latency)
         self._epoch = 0
         self._has_player = False
@@ -108,6 +108,7 @@ class Inputs:
         """Wait until the chunk that starts at `next_frame_id` has to be planned, then hand out the events after
         `after_event`. Raises StaleEpoch to an owner that has been replaced, SessionEnded when there is no session."""
         self.admit(epoch)
+        self._committed = after_event
         give_up = self._clock() + POLL_S
         while (wait_s := self._due_in_s(next_frame_id, after_event)) > 0:
             left_s = give_up - self._clock()
@@ -133,9 +134,15 @@ class Inputs:
             self._pending.pop(event_id, None)
             self._last_applied = max(self._last_applied, event_id)
 
-    def branched(self, next_frame_id: int) -> None:
-        """Frames below this will not be shown any more."""
+    def branched(self, next_frame_id: int) -> tuple[int, ...]:
+        """Frames below this will not be shown any more. Returns the events that are committed, and whose chunks will
+        therefore never tell: they are done."""
         self._playout.branched(next_frame_id)
+        done = tuple(event_id for event_id in self._pending if event_id <= self._committed)
+        for event_id in done:
+            del self._pending[event_id]
+        self._last_applied = max(self._last_applied, *done, 0)
+        return done
 
     def _new_playout(self, shown_frames: int) -> PlayOut:
         return PlayOut(

@@ -55,6 +55,10 @@ class Mailbox:
         """Closed because nobody has read for too long."""
         self.dropped_frames = 0
 
+    def __len__(self) -> int:
+        """Messages that wait."""
+        return len(self._waiting)
+
     def put(self, message: Outgoing) -> bool:
         """Add a message. False: it is a frame for which there was no room, and with it all frames that waited are lost;
         or the mailbox is closed."""

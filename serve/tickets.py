@@ -124,7 +124,7 @@ class Tickets:
             raise NotAuthorized(f"this {kind} was not made here", hint="Ask the game for a new ticket.") from error
         if content["kind"] != kind:
             raise NotAuthorized(f"this {content['kind']} is no {kind}", hint="Put it into its own field of Hello.")
-        if content.get("exp", self._clock()) < self._clock():
+        if "exp" in content and content["exp"] <= self._clock():
             raise NotAuthorized("this ticket has expired", hint="Ask the game for a new one.")
         return content
 

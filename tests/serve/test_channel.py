@@ -1,215 +1,213 @@
-"""A session's side of the gateway, with a clock of the test's own."""
+"""One session at its gateway: who may sit down, and what each of them sees."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
-from worldloom.cluster.events import Controls, Pause, Play, Rewind
-from worldloom.cluster.messages import BranchNote, ChunkNote, FramePacket
-from worldloom.errors import Overloaded, SessionEnded, StaleEpoch
-from worldloom.serve.channel import MAX_PENDING_EVENTS, START_GRACE_S, Channel
+from worldloom.cluster.attendance import Role
+from worldloom.cluster.events import Pause
+from worldloom.cluster.messages import BranchNote, Phase, Progress
+from worldloom.errors import NotAuthorized, Overloaded, PlayerTaken, SessionEnded, WorldLost
+from worldloom.serve.channel import VIEWER_LIMITS
 from worldloom.serve.protocol.generated import session_pb2 as pb
+from worldloom.serve.wire import bye
 
-RATE = 10.0
+from .channel_scene import GRACE_S, H264, Scene, event, play
 
-
-class Scene:
-    """A channel whose player's mailbox is `sent`."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.sent: list[pb.ServerMessage] = []
-        self.channel = Channel("s", frame_rate=RATE, clock=lambda: self.now)
-
-    async def send(self, message: pb.ServerMessage) -> None:
-        self.sent.append(message)
-
-    def connect(self) -> None:
-        self.channel.connect(self.send)
-
-    async def collect(self, *, epoch: int = 1, after: int = 0, frame: int = 0) -> tuple[int, ...] | None:
-        """Ids of the events handed out; None when nothing is due."""
-        batch = await self.channel.collect(epoch, after_event=after, next_frame_id=frame)
-        return tuple(event.event_id for event in batch.events) if batch.is_due else None
-
-    def show(self, frame_id: int) -> None:
-        """The player reports that it has shown all up to this frame."""
-        self.channel.report_buffer(pb.BufferReport(next_frame_id=frame_id + 1))
-
-    async def settle(self) -> None:
-        for _ in range(5):
-            await asyncio.sleep(0)
-
-    @property
-    def frames(self) -> list[int]:
-        return [message.frame.frame_id for message in self.sent if message.WhichOneof("body") == "frame"]
-
-
-def play(scene: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
-    async def run() -> None:
-        await scene(Scene())
-
-    asyncio.run(run())
-
-
-def event(event_id: int) -> Controls:
-    return Controls(event_id=event_id)
-
-
-def packets(*ids: int, applied: tuple[tuple[int, int], ...] | None = None) -> tuple[FramePacket, ...]:
-    note = None
-    if applied is not None:
-        note = ChunkNote(branch=0, chunk=0, first_frame_id=ids[0], num_frames=len(ids), applied=applied)
-    return tuple(
-        FramePacket(
-            frame_id=frame,
-            branch=0,
-            chunk=0,
-            frame=frame,
-            data=b"jpeg",
-            client_time_us=0,
-            keys=(False,) * 4,
-            camera_pitch=0,
-            camera_yaw=0,
-            pose=(0,) * 5,
-            note=note if frame == ids[0] else None,
-        )
-        for frame in ids
-    )
-
-
-def test_a_world_begins_with_its_players_first_input() -> None:
-    async def scene(it: Scene) -> None:
-        waiting = asyncio.ensure_future(it.collect())
-        it.connect()
-        await it.settle()
-        assert not waiting.done()
-        it.channel.offer(event(3))
-        assert await waiting == (3,)
-
-    play(scene)
-
-
-def test_a_silent_player_gets_a_world_after_a_moment() -> None:
-    async def scene(it: Scene) -> None:
-        it.connect()
-        it.now += START_GRACE_S
-        assert await it.collect() == ()
-
-    play(scene)
-
-
-def test_events_stay_until_their_chunk_is_sent_and_never_come_twice() -> None:
-    async def scene(it: Scene) -> None:
-        it.connect()
-        for number in (1, 2, 2):
-            it.channel.offer(event(number))
-        assert await it.collect() == (1, 2)
-        # The owner died before it committed: the next one finds them again.
-        assert await it.collect(epoch=2) == (1, 2)
-        await it.channel.push(packets(0, 1, applied=((1, 0), (2, 0))))
-        it.channel.offer(event(2))
-        it.show(1)
-        it.now += 1.0
-        assert await it.collect(epoch=2, after=2, frame=2) == ()
-        assert it.channel.last_event_id() == 2
-        (applied,) = [message.applied for message in it.sent if message.WhichOneof("body") == "applied"]
-        assert [(one.event_id, one.frame_id) for one in applied.events] == [(1, 0), (2, 0)]
-
-    play(scene)
+VIEWER = Role.VIEWER
 
 
 def test_frames_that_were_sent_are_not_sent_again() -> None:
     async def scene(it: Scene) -> None:
-        it.connect()
-        await it.channel.push(packets(0, 1, 2))
-        await it.channel.push(packets(1, 2, 3))
-        assert it.frames == [0, 1, 2, 3] and it.channel.next_frame_id == 4
+        player = it.sit()
+        it.push(0, 1, 2)
+        it.push(1, 2, 3)
+        it.push(2, 3)
+        assert (await player.read()).frames == [0, 1, 2, 3] and it.channel.fan_out.next_frame_id == 4
 
     play(scene)
 
 
-def test_the_next_chunk_is_due_only_when_little_is_left_to_play() -> None:
+def test_a_player_that_resumes_gets_all_that_was_lost_on_the_way_and_nothing_twice() -> None:
     async def scene(it: Scene) -> None:
-        it.connect()
-        it.channel.offer(event(1))
-        await it.collect()
-        it.now += 1.0
-        await it.channel.push(packets(*range(57)))
-        waiting = asyncio.ensure_future(it.collect(after=1, frame=57))
-        it.show(20)
-        await it.settle()
-        assert not waiting.done()
-        it.show(47)
-        assert await waiting == ()
+        player = it.sit()
+        it.push(0, 1, 2, applied=((1, 0),))
+        await player.read()
+        it.push(3, 4, 5)
+        it.channel.leave(player.member.connection, is_bye=False)
+        again = it.sit(seat=player.member.seat, next_frame_id=2)
+        it.push(6, 7)
+        assert (await again.read()).frames == [2, 3, 4, 5, 6, 7]
+        assert not await moved_back(it)
 
     play(scene)
 
 
-def test_acknowledging_frames_to_come_makes_nothing_run_ahead() -> None:
+def test_a_player_that_resumes_video_gets_it_from_a_key_frame_that_its_decoder_can_begin_at() -> None:
     async def scene(it: Scene) -> None:
-        it.connect()
-        it.channel.offer(event(1))
-        await it.collect()
-        it.now += 1.0
-        await it.channel.push(packets(*range(57)))
-        it.show(10**9)
-        waiting = asyncio.ensure_future(it.collect(after=1, frame=57))
-        await it.settle()
-        assert not waiting.done()
-        waiting.cancel()
+        player = it.sit(rung=H264)
+        it.push(0, 1, 2)
+        it.push(3, 4, 5)
+        it.push(6, 7, 8, key=False)
+        assert (await player.read()).frames == list(range(9))
+        it.channel.leave(player.member.connection, is_bye=False)
+        again = it.sit(seat=player.member.seat, rung=H264, next_frame_id=7)
+        assert (await again.read()).frames == [3, 4, 5, 6, 7, 8]
 
     play(scene)
 
 
-def test_nothing_is_due_in_a_pause_and_a_rewind_is_due_at_once() -> None:
+def test_the_decoder_goes_back_where_the_gateway_has_kept_too_little() -> None:
     async def scene(it: Scene) -> None:
-        it.connect()
-        it.channel.offer(event(1))
-        await it.collect()
-        it.now += 1.0
-        await it.channel.push(packets(*range(57), applied=((1, 0),)))
-        it.channel.offer(Pause(event_id=2))
-        it.channel.offer(Rewind(event_id=3, chunk=0))
-        waiting = asyncio.ensure_future(it.collect(after=1, frame=57))
-        await it.settle()
-        assert not waiting.done() and it.channel.is_paused()
-        it.channel.offer(Play(event_id=4))
-        assert await waiting == (2, 3, 4)
-        await it.channel.branched(BranchNote(branch=1, parent=0, chunk=0, next_frame_id=97))
-        # What the old branch still had on its way is not shown.
-        await it.channel.push(packets(*range(57, 97)))
-        await it.channel.push(packets(97, 98))
-        assert it.frames == [*range(57), 97, 98]
-        assert it.sent[-3].branched.branch == 1
+        player = it.sit(next_frame_id=30)
+        assert await moved_back(it) and it.channel.fan_out.next_frame_id == 30
+        it.push(*range(30, 60))
+        assert (await player.read()).frames == list(range(30, 60))
 
-    play(scene)
+    play(scene, next_frame_id=97)
 
 
-def test_a_replaced_owner_and_an_ended_session_are_told_so() -> None:
+def test_a_player_without_a_past_is_shown_where_its_world_stands() -> None:
     async def scene(it: Scene) -> None:
-        old = asyncio.ensure_future(it.collect(epoch=1))
-        await it.settle()
-        new = asyncio.ensure_future(it.collect(epoch=2))
-        await it.settle()
-        with pytest.raises(StaleEpoch):
-            await it.collect(epoch=1)
-        it.channel.close()
-        for waiting in (old, new):
-            with pytest.raises((SessionEnded, StaleEpoch)):
-                await waiting
+        player = it.sit()
+        assert await moved_back(it)
+        it.push(*range(90, 97))
+        assert (await player.read()).frames == [96]
 
-    play(scene)
+    play(scene, next_frame_id=97)
 
 
-def test_too_many_waiting_events_are_refused() -> None:
+def test_viewers_begin_at_a_key_frame_see_the_same_and_do_not_play() -> None:
     async def scene(it: Scene) -> None:
-        for number in range(1, MAX_PENDING_EVENTS + 1):
-            it.channel.offer(event(number))
+        player = it.sit(rung=H264)
+        it.push(0, 1, 2)
+        it.push(3, 4)
+        it.push(5, 6, key=False)
+        early = it.sit(VIEWER, rung=H264)
+        it.push(7, 8, key=False)
+        assert (await early.read()).frames == [3, 4, 5, 6, 7, 8]
+        assert (await player.read()).frames == list(range(9))
+        (format_,) = early.of("format")
+        assert (format_.codec, format_.width) == (pb.CODEC_H264, 64)
+        assert player.of("status")[-1].viewers == early.of("status")[-1].viewers == 1
+        with pytest.raises(NotAuthorized):
+            it.channel.take(early.member.connection, event(1))
+        it.sit(VIEWER)
         with pytest.raises(Overloaded):
-            it.channel.offer(event(MAX_PENDING_EVENTS + 1))
+            it.sit(VIEWER)
+        it.channel.leave(early.member.connection, is_bye=True)
+        assert (await player.read()).of("status")[-1].viewers == 1
 
     play(scene)
+
+
+def test_a_slow_viewer_goes_on_at_a_key_frame_and_slows_nobody() -> None:
+    async def scene(it: Scene) -> None:
+        player, slow = it.sit(rung=H264), it.sit(VIEWER, rung=H264)
+        wanted = it.channel.fan_out.wishes
+        it.push(0, 1)
+        assert not any(wish.key_frame for wish in wanted())
+        half = VIEWER_LIMITS.frame_bytes // 2
+        it.push(2, 3, 4, size=half, key=False)
+        assert any(wish.key_frame for wish in wanted())
+        it.push(5, 6, key=False)
+        it.push(7, 8)
+        assert (await slow.read()).frames == [7, 8]
+        assert not any(wish.key_frame for wish in wanted())
+        assert (await player.read()).frames == list(range(9))
+
+    play(scene)
+
+
+def test_a_rewind_flushes_what_waits_and_tells_those_who_were_away() -> None:
+    async def scene(it: Scene) -> None:
+        player = it.sit()
+        it.push(0, 1, 2)
+        await player.read()
+        it.push(3, 4)
+        it.channel.leave(player.member.connection, is_bye=False)
+        viewer = it.sit(VIEWER)
+        it.channel.branched(BranchNote(branch=1, parent=0, chunk=0, next_frame_id=97))
+        it.push(97, 98)
+        again = it.sit(seat=player.member.seat, next_frame_id=3)
+        assert (await again.read()).frames == (await viewer.read()).frames == [97, 98]
+        (branched,) = again.of("branched")
+        assert (branched.branch, branched.next_frame_id) == (1, 97)
+
+    play(scene)
+
+
+def test_a_players_seat_is_kept_for_a_while_and_given_back_at_a_bye() -> None:
+    async def scene(it: Scene) -> None:
+        player = it.sit()
+        with pytest.raises(PlayerTaken):
+            it.sit()
+        with pytest.raises(PlayerTaken):
+            it.sit(is_owner=True)
+        it.channel.leave(player.member.connection, is_bye=False)
+        with pytest.raises(PlayerTaken):
+            it.sit()
+        owner = it.sit(is_owner=True)
+        with pytest.raises(PlayerTaken):
+            it.sit(seat=player.member.seat)
+        it.channel.leave(owner.member.connection, is_bye=False)
+        it.now += GRACE_S
+        other = it.sit()
+        it.channel.leave(other.member.connection, is_bye=True)
+        it.sit()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("role", [Role.PLAYER, Role.VIEWER])
+def test_a_connection_that_hangs_is_replaced_by_the_one_that_resumes(role: Role) -> None:
+    async def scene(it: Scene) -> None:
+        hanging = it.sit(role)
+        again = it.sit(role, seat=hanging.member.seat)
+        (farewell,) = (await hanging.read()).of("bye")
+        assert not farewell.reconnect
+        # Its end comes late, and takes nothing from its successor.
+        it.channel.leave(hanging.member.connection, is_bye=False)
+        it.push(0, 1)
+        assert (await again.read()).frames == [0, 1] and hanging.frames == []
+        if role is Role.PLAYER:
+            it.channel.take(again.member.connection, event(1))
+
+    play(scene)
+
+
+def test_a_pause_is_told_to_all_and_a_new_viewer_hears_how_it_stands() -> None:
+    async def scene(it: Scene) -> None:
+        player = it.sit()
+        it.channel.report(Progress(phase=Phase.PLAYING, chunk=3, num_steps=3))
+        it.channel.take(player.member.connection, Pause(event_id=1))
+        viewer = it.sit(VIEWER)
+        (status,) = (await viewer.read()).of("status")
+        assert (status.state, status.chunk, status.viewers) == (pb.SESSION_STATE_PAUSED, 3, 1)
+
+    play(scene)
+
+
+def test_the_end_is_told_to_all_with_its_reason() -> None:
+    async def scene(it: Scene) -> None:
+        everybody = [it.sit(), it.sit(VIEWER)]
+        it.channel.end(bye("the session has ended"), WorldLost("gone"))
+        for guest in everybody:
+            await guest.read()
+            assert [message.WhichOneof("body") for message in guest.received[-2:]] == ["error", "bye"]
+            assert guest.of("error")[0].world_lost
+            assert await guest.member.mailbox.take() == []
+        with pytest.raises(SessionEnded):
+            await it.collect()
+
+    play(scene)
+
+
+async def moved_back(it: Scene) -> bool:
+    """Whether the decoder is asked to go back, now."""
+    try:
+        async with asyncio.timeout(0.01):
+            return await it.channel.moved_back()
+    except TimeoutError:
+        return False
