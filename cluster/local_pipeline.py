@@ -1,5 +1,5 @@
-"""Worlds on one device, without Ray and without a network: plan, retrieve, denoise, commit, decode, to frames on the
-host. It is the service's way of a chunk, as fast as one process can go it.
+"""Worlds on one device, or on several ranks that all run this, without Ray and without a network: plan, retrieve,
+denoise, commit, decode, to frames on the host. It is the service's way of a chunk, as fast as one process can go it.
 
 On a GPU a chunk is decoded on a stream of its own while the next one is denoised, and the host only waits where it
 needs a result: for latents to commit, and for frames to give away.
@@ -12,6 +12,7 @@ needs a result: for latents to commit, and for frames to give away.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -24,13 +25,13 @@ import torch
 from ..memory.records import WorldHeader
 from ..memory.store import Store, StoreConfig
 from ..model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES, ClipInputs, Float32, MemoryQuery, MemoryView, plan_clip
-from ..model.load import resolve_device
 from ..model.preset import Preset
 from ..model.vae import DecoderState
 from .engine import ChunkJob, ChunkResult
 from .history import memory_of, record_of, state_of
 from .pieces import pieces_of
-from .rollout_engine import LaunchedChunk, LaunchedFrames, RolloutEngine, VaeDecoder
+from .rollout_engine import LaunchedChunk, LaunchedFrames
+from .shared_pipeline import PipelineParts, parts_alone
 
 EPOCH = 0
 """A world in this process has one writer."""
@@ -50,7 +51,10 @@ class ChunkActions:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DecodedChunk:
-    """A chunk's frames on the host. Moments are readings of `time.perf_counter`."""
+    """A chunk's frames on the host. Moments are readings of `time.perf_counter`.
+
+    Where another rank decodes the session there are no frames, and the moments of frames are that of the commit.
+    """
 
     session: str
     chunk: int
@@ -78,6 +82,16 @@ class _Flight:
     launched: LaunchedChunk
     pieces: list[LaunchedFrames]
     landing: Future[_Landing]
+    committed_s: float = 0.0
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Stream:
+    """A session's frames so far."""
+
+    seat: int
+    """The lowest number that no other session has."""
+    state: DecoderState | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -92,19 +106,25 @@ class LocalPipeline:
     """Sessions on one device, whose chunks are made in the order in which they are asked for."""
 
     def __init__(
-        self, preset: Preset, *, device: str = "auto", piece_latents: int = 2, store_bytes: int = 8 << 30
+        self,
+        preset: Preset,
+        *,
+        device: str = "auto",
+        parts: PipelineParts | None = None,
+        piece_latents: int = 2,
+        store_bytes: int = 8 << 30,
     ) -> None:
-        """Loads the weights. `piece_latents` are decoded at a time: fewer let a chunk's first frames come earlier.
+        """Loads the weights, unless `parts` have them. `piece_latents` are decoded at a time: fewer let a chunk's first
+        frames come earlier.
 
         Raises ConfigError or CheckpointError.
         """
         self.preset = preset
-        self.device = resolve_device(device)
-        self._engine = RolloutEngine(preset, str(self.device))
-        self._decoder = VaeDecoder(preset, str(self.device))
+        self._parts = parts or parts_alone(preset, device)
+        self.device = self._parts.device
         self._piece_latents = piece_latents
         self._store = Store(StoreConfig(budget_bytes=store_bytes))
-        self._decoder_states: dict[str, DecoderState | None] = {}
+        self._streams: dict[str, _Stream] = {}
         self._decoding = _stream(self.device)
         # Sees frames arrive while the host launches what comes next.
         self._landing = ThreadPoolExecutor(1, "landing")
@@ -112,6 +132,8 @@ class LocalPipeline:
     def warm_up(self) -> None:
         """Play a world in which nothing happens, so that later ones do not wait for kernels and memory."""
         video, session = self.preset.video, "warm-up"
+        if not self._parts.decodes(0):
+            self._parts.decoder.warm_up()
         self.start(session, np.full((video.height, video.width, 3), 128, np.uint8))
         for _ in self.play(still_actions(session, chunk) for chunk in range(WARM_UP_CHUNKS)):
             pass
@@ -137,12 +159,13 @@ class LocalPipeline:
             created_at=time.time(),
         )
         self._store.open(session, EPOCH, header=header)
-        self._decoder_states[session] = None
+        taken = {stream.seat for stream in self._streams.values()}
+        self._streams[session] = _Stream(seat=min(set(range(len(taken) + 1)) - taken))
 
     def end(self, session: str) -> None:
         """Forget a world."""
         self._store.delete(session)
-        del self._decoder_states[session]
+        del self._streams[session]
 
     def num_new_frames(self, session: str) -> int:
         """Action rows that a session's next chunk needs; changes when its last one is committed."""
@@ -150,16 +173,27 @@ class LocalPipeline:
 
     def play(self, chunks: Iterable[ChunkActions]) -> Iterator[DecodedChunk]:
         """The chunks' frames, in the same order. Actions of a chunk are asked for before the frames of the one before
-        it are given. Raises ActionError, or SessionUnknown for a session that has not been started."""
-        before: _Flight | None = None
+        it are given; where several are denoised at a time, that one may not be committed yet. Raises ActionError, or
+        SessionUnknown for a session that has not been started."""
+        flying: deque[_Flight] = deque()
+        landing: deque[_Flight] = deque()
+
+        def commit() -> None:
+            self._commit(flying[0])
+            landing.append(flying.popleft())
+
         for actions in chunks:
-            flight = self._launch(actions)
-            if before is not None:
-                yield _landed(before)
-            self._commit(flight)
-            before = flight
-        if before is not None:
-            yield _landed(before)
+            while any(flight.session == actions.session for flight in flying):
+                commit()
+            flying.append(self._launch(actions))
+            if landing:
+                yield _landed(landing.popleft())
+            while len(flying) >= self._parts.in_flight:
+                commit()
+        while flying:
+            commit()
+        while landing:
+            yield _landed(landing.popleft())
 
     def _launch(self, actions: ChunkActions) -> _Flight:
         """Plan a chunk, and launch its denoising and decoding."""
@@ -167,7 +201,7 @@ class LocalPipeline:
         planned_s = time.perf_counter()
         clip = self._plan(actions, stages)
         began = time.perf_counter()
-        launched = self._engine.launch(ChunkJob(session=actions.session, epoch=EPOCH, clip=clip))
+        launched = self._parts.engine.launch(ChunkJob(session=actions.session, epoch=EPOCH, clip=clip))
         pieces = self._decode(actions.session, clip.chunk, launched)
         stages["launch"] = time.perf_counter() - began
         return _Flight(
@@ -205,14 +239,18 @@ class LocalPipeline:
 
     def _decode(self, session: str, chunk: int, launched: LaunchedChunk) -> list[LaunchedFrames]:
         """Launch the decoding of a chunk, behind its denoising and beside what comes after it."""
-        latents, pieces = launched.latents, []
+        latents, stream = launched.latents, self._streams[session]
+        pieces: list[LaunchedFrames] = []
+        if not self._parts.decodes(stream.seat):
+            return pieces
+        assert latents is not None, "only ranks that have the latents decode"
         with self._beside_denoising():
             if self._decoding is not None:
                 # The allocator must not hand the latents' memory to the denoising stream while this one reads them.
                 latents.record_stream(self._decoding)
             for piece in pieces_of(chunk, self._piece_latents):
-                frames = self._decoder.launch(latents[:, piece.start : piece.stop], self._decoder_states[session])
-                self._decoder_states[session] = frames.state
+                frames = self._parts.decoder.launch(latents[:, piece.start : piece.stop], stream.state)
+                stream.state = frames.state
                 pieces.append(frames)
         return pieces
 
@@ -228,7 +266,8 @@ class LocalPipeline:
         began = time.perf_counter()
         first_frame_id = self._store.snapshot(flight.session).next_frame_id
         self._store.commit(flight.session, EPOCH, record_of(flight.clip, result.latents, first_frame_id=first_frame_id))
-        flight.stages |= {**result.timings, "commit": time.perf_counter() - began}
+        flight.committed_s = time.perf_counter()
+        flight.stages |= {**result.timings, "commit": flight.committed_s - began}
 
 
 def still_actions(session: str, chunk: int) -> ChunkActions:
@@ -251,6 +290,7 @@ def _land(pieces: list[LaunchedFrames]) -> _Landing:
 def _landed(flight: _Flight) -> DecodedChunk:
     """Wait for a chunk's frames."""
     landing = flight.landing.result()
+    moments_s = landing.moments_s or (flight.committed_s,)
     stages = dict(flight.stages)
     for piece in flight.pieces:
         for name, seconds in piece.stages.seconds.items():
@@ -260,8 +300,8 @@ def _landed(flight: _Flight) -> DecodedChunk:
         chunk=flight.clip.chunk,
         frames=landing.frames,
         planned_s=flight.planned_s,
-        first_frame_s=landing.moments_s[0],
-        last_frame_s=landing.moments_s[-1],
+        first_frame_s=moments_s[0],
+        last_frame_s=moments_s[-1],
         stages=stages,
     )
 

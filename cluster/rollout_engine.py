@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from ..model.load import load_rollout, resolve_device
 from ..model.planes import rgb_to_i420
 from ..model.preset import Preset
 from ..model.rehearsal import still_clips
-from ..model.rollout import video_to_pixels
+from ..model.rollout import Rollout, video_to_pixels
 from ..model.stages import Stages
 from ..model.transfer import HostCopy, to_device
 from ..model.vae import Decoder, DecoderState
@@ -41,14 +42,16 @@ PixelsOf = Callable[[Tensor, DecoderState | None], tuple[Tensor, DecoderState]]
 class LaunchedChunk:
     """A chunk that the device may still be working on."""
 
-    latents: Tensor
-    """New latents (C, 15 or 10, h, w), bfloat16 on the device, for the stream that they were launched on."""
-    copy: HostCopy
+    latents: Tensor | None
+    """New latents (C, 15 or 10, h, w), bfloat16 on the device, for the stream that they were launched on; None where
+    another rank makes them."""
+    arrive: Callable[[], Tensor]
+    """Waits for the same on the host."""
     stages: Stages
 
     def wait(self) -> ChunkResult:
         """The chunk, once it is on the host."""
-        return ChunkResult(latents=to_array(self.copy.wait()), timings=self.stages.seconds)
+        return ChunkResult(latents=to_array(self.arrive()), timings=self.stages.seconds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -65,13 +68,20 @@ class LaunchedFrames:
         return to_array(self.copy.wait())
 
 
+class Launcher(Protocol):
+    """Sets the denoising of chunks going."""
+
+    def launch(self, job: ChunkJob) -> LaunchedChunk: ...
+
+
 class RolloutEngine:
     """Denoises with the networks of a preset."""
 
-    def __init__(self, preset: Preset, device: str = "auto") -> None:
-        """Loads the weights; raises ConfigError or CheckpointError when they cannot be."""
+    def __init__(self, preset: Preset, device: str = "auto", *, rollout: Rollout | None = None) -> None:
+        """Loads the weights, unless there is a `rollout` that has them; raises ConfigError or CheckpointError when they
+        cannot be."""
         self._preset = preset
-        self._rollout = load_rollout(preset, resolve_device(device))
+        self._rollout = rollout or load_rollout(preset, resolve_device(device))
 
     def warm_up(self) -> None:
         """Run a first and a later clip of nothing: kernels are chosen, memory is allocated."""
@@ -87,7 +97,7 @@ class RolloutEngine:
         """As `step`, without waiting for the device unless `on_step` is to be told of steps that are done."""
         result = self._rollout.denoise(job.clip, on_step=on_step)
         latents = result.latents.to(LATENTS_DTYPE)
-        return LaunchedChunk(latents=latents, copy=HostCopy(latents), stages=result.stages)
+        return LaunchedChunk(latents=latents, arrive=HostCopy(latents).wait, stages=result.stages)
 
 
 class VaeDecoder:

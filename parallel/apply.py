@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -15,6 +17,7 @@ from ..model.preset import Preset
 from ..model.rollout import RolloutParts
 from ..model.transformer import WorldTransformer
 from .ranks import Ranks
+from .silent import silenced
 from .tiles import Tile, cut_grid
 from .ulysses import UlyssesCore
 
@@ -41,12 +44,17 @@ class SequenceSharding:
         """This rank's."""
         return self.tiles[self.ranks.rank]
 
+    def cut(self, latents: Tensor) -> Tensor:
+        """This rank's part of the whole picture's latents (…, h, w)."""
+        rows, columns = self.tile.slices(self.patch)
+        return latents[..., rows, columns].contiguous()
+
     def take_part(self, clip: ClipTensors) -> ClipTensors:
         """This rank's tile of a clip."""
         return clip.crop(*self.tile.slices(self.patch)) if self.ranks.size > 1 else clip
 
     def join_parts(self, latents: Tensor) -> Tensor:
-        """Every rank's latents (1, C, N, rows, columns) of its tile → (1, C, N, h, w), on all ranks."""
+        """Every rank's latents (…, rows, columns) of its tile → (…, h, w), on all ranks."""
         if self.ranks.size == 1:
             return latents
         height = max(tile.bottom - tile.top for tile in self.tiles) * self.patch[0]
@@ -78,9 +86,31 @@ def unshard_attention(model: WorldTransformer) -> None:
             attention.core = attention.core.inner
 
 
-def sharded_parts(parts: RolloutParts, sharding: SequenceSharding) -> RolloutParts:
-    """The parts of a rollout that shares its picture. Text and images are encoded by the first rank alone."""
-    ranks = sharding.ranks
+def _sharded_cores(model: WorldTransformer) -> list[UlyssesCore]:
+    cores = [cast(TransformerBlock, block).self_attn.core for block in model.blocks]
+    return [core for core in cores if isinstance(core, UlyssesCore)]
+
+
+@contextmanager
+def without_messages(models: Iterable[WorldTransformer]) -> Iterator[None]:
+    """Inside, sharded attention computes its share of the work and sends nothing; its results mean nothing."""
+    cores = [core for model in models for core in _sharded_cores(model)]
+    talking = [core.ranks for core in cores]
+    for core in cores:
+        core.ranks = silenced(core.ranks)
+    try:
+        yield
+    finally:
+        for core, ranks in zip(cores, talking, strict=True):
+            core.ranks = ranks
+
+
+def sharded_parts(parts: RolloutParts, sharding: SequenceSharding, *, encoding: Ranks | None = None) -> RolloutParts:
+    """The parts of a rollout that shares its picture.
+
+    Text and images are encoded by the first rank of `encoding` alone, for all of them: the sharding's, or more.
+    """
+    ranks = encoding or sharding.ranks
     return replace(
         parts,
         encode_text=lambda prompt: ranks.share(lambda: parts.encode_text(prompt)),

@@ -101,6 +101,33 @@ class Ranks:
         dist.all_gather_object(values, value, group=self.group)
         return [value for value in values if value is not None]
 
+    def spread(self, tensor: Tensor, *, source: int = 0) -> dist.Work | None:
+        """Start to overwrite `tensor` with that of rank `source`; contiguous, of one shape and dtype. None when alone.
+
+        Wait for the result before `tensor` is read, or the source's is written to.
+        """
+        if self.group is None:
+            return None
+        work = dist.broadcast(tensor, group=self.group, group_src=source, async_op=True)
+        assert isinstance(work, dist.Work)
+        return work
+
+    def among(self, members: Sequence[int], *, on_host: bool = False) -> Ranks | None:
+        """These of all processes as a group of their own, in rising order; None for one that is not among them.
+
+        All processes call it. Groups talk beside each other; with `on_host`, of tensors on the host.
+        """
+        assert list(members) == sorted(set(members)), "torch sorts the members of a group"
+        device = torch.device("cpu") if on_host else self.device
+        if len(members) > 1:
+            group = dist.new_group(list(members), backend="gloo" if device.type == "cpu" else None)
+        if self.rank not in members:
+            return None
+        if len(members) == 1:
+            return Ranks.alone(device)
+        assert isinstance(group, dist.ProcessGroup)
+        return Ranks(rank=members.index(self.rank), size=len(members), device=device, group=group)
+
     def wait(self) -> None:
         """Return when all ranks have come here."""
         if self.group is not None:

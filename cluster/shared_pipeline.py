@@ -1,0 +1,82 @@
+"""What a local pipeline is made of: on one device, or as one of several ranks that all run the same pipeline.
+
+Every rank plans, remembers and commits every session; what they share out is denoising, and decoding: each session's
+stream belongs to one rank of those that have its latents, or to all of them, a band of the picture each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from ..model.load import resolve_device
+from ..model.preset import Preset
+from ..model.transformer import WorldTransformer
+from ..parallel.load import load_layout
+from ..parallel.planner import Layout
+from ..parallel.ranks import Ranks
+from ..parallel.relay import IN_FLIGHT, RelayRollout
+from .engine import ChunkJob
+from .rollout_engine import LATENTS_DTYPE, LaunchedChunk, Launcher, RolloutEngine, VaeDecoder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PipelineParts:
+    """What a pipeline runs on one device."""
+
+    device: torch.device
+    engine: Launcher
+    decoder: VaeDecoder
+    decodes: Callable[[int], bool] = lambda seat: True
+    """Whether the streams of the n-th place for a session are decoded here."""
+    in_flight: int = 1
+    """Chunks of different sessions that are denoised at a time."""
+    experts: Mapping[str, WorldTransformer] = field(default_factory=dict)
+    """Transformers whose attention other ranks share."""
+
+
+class RelayEngine:
+    """Begins or ends chunks with the experts of this rank."""
+
+    def __init__(self, rollout: RelayRollout) -> None:
+        self._rollout = rollout
+
+    @torch.inference_mode()
+    def launch(self, job: ChunkJob) -> LaunchedChunk:
+        """See `RolloutEngine.launch`; all ranks launch the same chunks in the same order."""
+        chunk = self._rollout.launch(job.clip)
+        latents = None if chunk.latents is None else chunk.latents.to(LATENTS_DTYPE)
+        return LaunchedChunk(latents=latents, arrive=chunk.host.result, stages=chunk.stages)
+
+
+def parts_alone(preset: Preset, device: str) -> PipelineParts:
+    """The parts for one device. Raises ConfigError, CheckpointError or DoesNotFit."""
+    place = resolve_device(device)
+    engine, decoder = RolloutEngine(preset, str(place)), VaeDecoder(preset, str(place))
+    return PipelineParts(device=place, engine=engine, decoder=decoder)
+
+
+def parts_on_ranks(preset: Preset, ranks: Ranks, layout: Layout) -> PipelineParts:
+    """This rank's parts of a preset laid out so. Raises ConfigError, CheckpointError or DoesNotFit."""
+    shared = load_layout(preset, ranks, layout)
+    engine: Launcher
+    if isinstance(shared.rollout, RelayRollout):
+        engine, in_flight = RelayEngine(shared.rollout), IN_FLIGHT
+    else:
+        engine, in_flight = RolloutEngine(preset, str(ranks.device), rollout=shared.rollout), 1
+    owners = _latents_owners(layout)
+    return PipelineParts(
+        device=ranks.device,
+        engine=engine,
+        decoder=VaeDecoder(preset, str(ranks.device)),
+        decodes=lambda seat: owners[seat % len(owners)] == ranks.rank,
+        in_flight=in_flight,
+        experts=shared.experts,
+    )
+
+
+def _latents_owners(layout: Layout) -> range:
+    """Ranks that have a chunk's latents as soon as they are made."""
+    return range(layout.gpus - layout.stages[-1].ranks, layout.gpus)

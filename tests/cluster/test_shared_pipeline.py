@@ -1,0 +1,64 @@
+"""One pipeline on several ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from worldloom.cluster.local_pipeline import LocalPipeline
+from worldloom.errors import ConfigError
+from worldloom.model.mixture import LOW_NOISE, MixtureConfig
+from worldloom.model.preset import load_preset
+from worldloom.parallel.planner import Layout, Placement, Stage
+from worldloom.parallel.ranks import Ranks
+from worldloom.parallel.relay import Relay
+from worldloom.serve.ports import free_port
+
+from ..parallel.processes import Processes
+from .shared_jobs import Shown, play, play_shared
+
+PRESET = replace(
+    load_preset("tiny"), dtype="float32", mixture=MixtureConfig(boundary=0.9, viewpoints=("first_person",))
+)
+HIGH_NOISE = "high_noise_first_person"
+SESSIONS = ("a", "other", "third one")
+
+
+def pipelined(front: int, back: int) -> Layout:
+    stages = Stage(experts=(HIGH_NOISE,), ranks=front), Stage(experts=(LOW_NOISE,), ranks=back)
+    return Layout(placement=Placement.PIPELINED, stages=stages)
+
+
+def replicated(ranks: int) -> Layout:
+    return Layout(placement=Placement.REPLICATED, stages=(Stage(experts=(HIGH_NOISE, LOW_NOISE), ranks=ranks),))
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Processes]:
+    started = Processes(free_port("127.0.0.1"), most=2)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def alone() -> list[Shown]:
+    return play(LocalPipeline(PRESET, device="cpu"), SESSIONS)
+
+
+def test_a_mixture_on_two_ranks_makes_the_bits_of_one(pair: Processes, alone: list[Shown]) -> None:
+    front, back = pair.run(2, play_shared, PRESET, pipelined(1, 1), SESSIONS)
+    assert back == alone
+    assert front == [(session, chunk, None) for session, chunk, _ in alone]
+
+
+def test_streams_are_dealt_to_the_ranks_that_share_all_experts(pair: Processes, alone: list[Shown]) -> None:
+    first, second = pair.run(2, play_shared, PRESET, replicated(2), SESSIONS)
+    for one, other, (session, chunk, _) in zip(first, second, alone, strict=True):
+        assert one[:2] == other[:2] == (session, chunk)
+        assert (one[2] is None) is (session == "other") is (other[2] is not None)
+
+
+def test_a_relay_needs_ranks_on_both_sides() -> None:
+    with pytest.raises(ConfigError, match="1 of 1 ranks"):
+        Relay.of(Ranks.alone("cpu"), front=1)
