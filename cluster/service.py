@@ -6,6 +6,7 @@ from typing import Any
 
 import ray
 from ray.serve import RunTarget
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..errors import DoesNotFit
 from .config import DIRECTORY, STORE, ClusterConfig
@@ -18,11 +19,22 @@ MAX_CALLS = 10_000
 """Calls that an actor may have open at once; most of them wait for something to happen."""
 
 
-def start_actor(kind: type, name: str, config: ClusterConfig, *args: Any) -> Any:
-    """A named actor that restarts by itself and lives as long as the process that starts it. Returns its handle."""
+def start_actor(kind: type, name: str, config: ClusterConfig, *args: Any, node: str | None = None) -> Any:
+    """A named actor that restarts by itself, on this Ray node (None: on any), and lives as long as the process that
+    starts it. Returns its handle."""
     remote: Any = ray.remote(kind)
-    actor = remote.options(name=name, namespace=config.name, num_cpus=0, max_restarts=-1, max_concurrency=MAX_CALLS)
-    return actor.remote(config, *args)
+    options = {"name": name, "namespace": config.name, "num_cpus": 0, "max_restarts": -1, "max_concurrency": MAX_CALLS}
+    if node is not None:
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
+    return remote.options(**options).remote(config, *args)
+
+
+def nodes_by_host() -> list[str]:
+    """Ids of the cluster's Ray nodes, one a host, this process's own first."""
+    own = ray.get_runtime_context().get_node_id()
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    alive.sort(key=lambda node: node["NodeID"] != own)
+    return list({node["NodeManagerAddress"]: node["NodeID"] for node in reversed(alive)}.values())[::-1]
 
 
 def start_actors(config: ClusterConfig) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import ray
@@ -12,7 +12,7 @@ from ray.serve import RunTarget
 
 from ..cluster.config import DIRECTORY, GATEWAY, ClusterConfig
 from ..cluster.messages import ClusterHealth
-from ..cluster.service import check_gpus, cluster_targets, start_actor, start_actors
+from ..cluster.service import check_gpus, cluster_targets, nodes_by_host, start_actor, start_actors
 from ..errors import ServiceError, WorldloomError
 from .app import http_app
 from .gateway import Gateway, GatewayConfig
@@ -62,9 +62,10 @@ class ServiceHandle:
         self.config = config
         self._owns_ray = not ray.is_initialized()
         self._actors: dict[str, Any] = {}
+        self._gateways: list[Any] = []
         self._targets: list[RunTarget] = []
         self._port = choose_port(config.host, config.port) if self._owns_ray else config.port
-        self._gateway = GatewayConfig(
+        self.gateway = GatewayConfig(
             host=config.host,
             port=choose_port(config.host, config.stream_port),
             grpc_port=choose_port(config.host, config.grpc_port),
@@ -82,12 +83,12 @@ class ServiceHandle:
     @property
     def stream_url(self) -> str:
         """Of the WebSocket."""
-        return self._gateway.addresses.stream_url
+        return self.gateway.addresses.stream_url
 
     @property
     def grpc_target(self) -> str:
         """Host and port of gRPC."""
-        return self._gateway.addresses.grpc_target
+        return self.gateway.addresses.grpc_target
 
     def start(self) -> None:
         """Start all and wait until sessions are admitted; until then /healthz says 'warming'."""
@@ -100,7 +101,7 @@ class ServiceHandle:
             check_gpus(self.config.cluster, available=resources.get("GPU", 0.0))
         ray_serve.start(http_options={"host": self.config.host, "port": self._port})
         self._actors = start_actors(self.config.cluster)
-        self._actors[GATEWAY] = start_actor(Gateway, GATEWAY, self.config.cluster, self._gateway)
+        self._gateways = [self._start_gateway(number, node) for number, node in enumerate(nodes_by_host())]
         http = http_app(self.config.cluster, self._entrance())
         self._targets = [
             *cluster_targets(self.config.cluster),
@@ -110,12 +111,16 @@ class ServiceHandle:
             ray_serve.run_many(self._targets)
         except RuntimeError as error:
             raise self._start_failure(error) from error
-        ray.get(self._actors[GATEWAY].ready.remote())
+        ray.get([gateway.ready.remote() for gateway in self._gateways])
         while self.health().groups < self.config.cluster.groups:
             time.sleep(POLL_S)
 
+    def _start_gateway(self, number: int, node: str) -> Any:
+        name = f"{GATEWAY}-{number}" if number else GATEWAY
+        return start_actor(Gateway, name, self.config.cluster, replace(self.gateway, name=name), node=node)
+
     def _entrance(self) -> Entrance:
-        gateway = self._gateway
+        gateway = self.gateway
         return Entrance(
             stream_port=gateway.port,
             grpc_port=gateway.grpc_port,
@@ -137,14 +142,13 @@ class ServiceHandle:
         """Say goodbye to the players, then stop all that was started here."""
         if not ray.is_initialized():
             return
-        if GATEWAY in self._actors:
-            ray.get(self._actors[GATEWAY].stop.remote())
+        ray.get([gateway.stop.remote() for gateway in self._gateways])
         if self._owns_ray and self.config.address == "local":
             ray.shutdown()
             return
         for target in self._targets:
             ray_serve.delete(target.name, _blocking=False)
-        for actor in self._actors.values():
+        for actor in [*self._gateways, *self._actors.values()]:
             ray.kill(actor)
         if self._owns_ray:
             ray.shutdown()
