@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,6 +80,9 @@ class BackendRunner:
     def peak_memory_gb(self) -> float | None:
         """See `Runner`."""
         return self._backend.peak_memory_gb()
+
+    def sharing(self, chunks: Sequence[ChunkTimes]) -> None:
+        """See `Runner`."""
 
     def close(self) -> None:
         """See `Runner`."""

@@ -57,7 +57,7 @@ def figures_of(chunks: Sequence[ChunkTimes]) -> Figures:
     ]
     waits = [seen[0].first_frame_s - seen[0].planned_s for seen in sessions.values()]
     periods = [period for seen in sessions.values() for period in _periods(seen)]
-    stages = _stage_medians([times for seen in sessions.values() for times in seen[1:]])
+    stages = stage_medians([times for seen in sessions.values() for times in seen[1:]])
     return Figures(
         fps=min(rates),
         fps_total=sum(rates),
@@ -66,16 +66,12 @@ def figures_of(chunks: Sequence[ChunkTimes]) -> Figures:
     )
 
 
-def _rate(chunks: Sequence[ChunkTimes]) -> float:
-    return NEW_FRAMES * (len(chunks) - 1) / (chunks[-1].last_frame_s - chunks[0].last_frame_s)
-
-
 def _periods(chunks: Sequence[ChunkTimes]) -> list[float]:
     """From each chunk's last frame to the next one's."""
     return [after.last_frame_s - before.last_frame_s for before, after in pairwise(chunks)]
 
 
-def _stage_medians(chunks: Sequence[ChunkTimes]) -> dict[str, float]:
+def stage_medians(chunks: Sequence[ChunkTimes]) -> dict[str, float]:
     """Median of each stage, denoising steps added up, in the order in which stages come."""
     merged = [_with_steps_added(times.stages) for times in chunks]
     names = list(dict.fromkeys(name for stages in merged for name in stages))

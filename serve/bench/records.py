@@ -29,7 +29,8 @@ class _Record(BaseModel):
     precision: Precision
     decoder: DecoderChoice
     placement: Literal["single", "replicated", "pipelined"]
-    """single: all of the model on one device."""
+    """single: all of the model on one device; several GPUs have sessions of their own. replicated: all ranks share each
+    step. pipelined: high-noise and low-noise experts have ranks of their own."""
     fps: Positive
     """Frames a second of one session; of the slowest one where there are several."""
     fps_total: Positive
@@ -58,6 +59,11 @@ class EngineRecord(_Record):
     """From the first plan to the first frame, with all warmed up before."""
     peak_memory_gb: Positive | None
     """10⁹ bytes that PyTorch held on its fullest GPU at most; None on the CPU."""
+    rank_memory_gb: tuple[Positive, ...] = ()
+    """Of each rank's GPU, where there are several."""
+    exposed_step_s: Seconds | None = None
+    """What the median denoising step takes more than one in which ranks send each other no tokens and heads: the
+    communication that nothing hides. None where nothing is sent."""
 
 
 class ServedRecord(_Record):

@@ -21,6 +21,10 @@ def format_run(run: BenchRun) -> str:
     ]
     if record.peak_memory_gb is not None:
         lines.append(f"peak memory           {record.peak_memory_gb:9.2f} GB")
+    if record.rank_memory_gb:
+        lines.append(f"… of each rank         {', '.join(f'{value:.1f}' for value in record.rank_memory_gb)} GB")
+    if record.exposed_step_s is not None:
+        lines.append(f"exposed messages      {1e3 * record.exposed_step_s:9.2f} ms a step")
     if run.power:
         lines.append(f"power                 {run.power}")
     return "\n".join([*lines, "", *_stage_table(record.stages), "", _provenance(record)])

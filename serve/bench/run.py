@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ...model.preset import Preset
+from ...parallel.planner import Placement
 from ..actions import Actions
 from .figures import ChunkTimes, OnChunk, figures_of
 from .machine import limit_memory, where_it_ran
 from .power import PowerMeter, summarize
 from .records import EngineRecord
 from .setting import what_ran
+from .sharing import Sharing
 from .trace import write_trace
 from .walk import frames_of, there_and_back
+
+if TYPE_CHECKING:
+    from ...parallel.ranks import Ranks
 
 SEED = 11
 TRACED_CHUNKS = 3
@@ -30,6 +36,10 @@ class BenchConfig:
     sessions: int = 1
     device: str = "auto"
     """Torch device in this process; Ray chooses its own."""
+    gpus: int = 1
+    """Ranks, each on a GPU; more than one are processes that torchrun has started."""
+    placement: Placement | None = None
+    """Of several ranks; None leaves it to the planner."""
     through_ray: bool = False
     profile: Path | None = None
     """Where a trace goes, of chunks played after the measured ones."""
@@ -60,15 +70,20 @@ class Runner(Protocol):
         """10⁹ bytes of GPU memory that were held at most; None where no GPU is used."""
         ...
 
+    def sharing(self, chunks: Sequence[ChunkTimes]) -> Sharing | None:
+        """What sharing the work that made these chunks cost; None on one rank."""
+        ...
+
     def close(self) -> None:
         """End what the runner started."""
         ...
 
 
-def run_bench(config: BenchConfig, on_chunk: OnChunk) -> BenchRun:
+def run_bench(config: BenchConfig, on_chunk: OnChunk, *, ranks: Ranks | None = None) -> BenchRun:
     """Load, warm up, play and measure. `on_chunk` hears of each chunk whose frames are in host memory.
 
-    Raises ConfigError, CheckpointError or DoesNotFit.
+    Where `ranks` share the work they all call this, and have the same result. Raises ConfigError, CheckpointError or
+    DoesNotFit.
     """
     chunks: list[ChunkTimes] = []
 
@@ -76,20 +91,21 @@ def run_bench(config: BenchConfig, on_chunk: OnChunk) -> BenchRun:
         chunks.append(times)
         on_chunk(times)
 
-    device = _device_of(config)
+    device = _device_of(config) if ranks is None else str(ranks.device)
     if config.memory_limit_gb is not None:
         limit_memory(device, config.memory_limit_gb)
-    runner = _load_runner(config, device)
+    runner = _load_runner(config, device, ranks)
     try:
         with PowerMeter() as meter:
             runner.play("measured", _walks(config.sessions, config.chunks), config.chunks, collect)
         peak_gb = runner.peak_memory_gb()
+        sharing = runner.sharing(chunks)
         if config.profile is not None:
             with write_trace(config.profile):
                 runner.play("traced", _walks(1, TRACED_CHUNKS), TRACED_CHUNKS, lambda times: None)
     finally:
         runner.close()
-    record = _record(config, chunks, device, peak_gb)
+    record = _record(config, chunks, device, peak_gb, sharing)
     return BenchRun(record=record, chunks=chunks, power=summarize(meter.samples))
 
 
@@ -105,8 +121,12 @@ def _device_of(config: BenchConfig) -> str:
     return str(resolve_device(config.device))
 
 
-def _load_runner(config: BenchConfig, device: str) -> Runner:
+def _load_runner(config: BenchConfig, device: str, ranks: Ranks | None) -> Runner:
     # Ray and torch take seconds to import, and a machine may lack the one that is not asked for.
+    if ranks is not None:
+        from .on_ranks import RanksRunner
+
+        return RanksRunner(config.preset, ranks, config.placement, config.sessions)
     if config.through_ray:
         from .actors import RayBackend
         from .driver import BackendRunner
@@ -122,10 +142,15 @@ def _load_runner(config: BenchConfig, device: str) -> Runner:
     return PipelineRunner(config.preset, device)
 
 
-def _record(config: BenchConfig, chunks: list[ChunkTimes], device: str, peak_gb: float | None) -> EngineRecord:
+def _record(
+    config: BenchConfig, chunks: list[ChunkTimes], device: str, peak_gb: float | None, sharing: Sharing | None
+) -> EngineRecord:
     figures = figures_of(chunks)
+    ran = what_ran(config.preset, gpus=0 if device == "cpu" else config.gpus, sessions=config.sessions)
+    if sharing is not None:
+        ran |= asdict(sharing)
     return EngineRecord(
-        **what_ran(config.preset, gpus=0 if device == "cpu" else 1, sessions=config.sessions),
+        **ran,
         **where_it_ran(device, commit=config.commit),
         source="measured",
         fps=round(figures.fps, 3),

@@ -21,6 +21,9 @@ def format_table(records: Mapping[str, Record]) -> str:
     parts = [HEAD]
     if engine:
         parts.append("## Engine: actions to RGB frames in host memory\n\n" + _engine_table(engine))
+    shared = [(name, record) for name, record in engine if record.gpus > 1]
+    if shared:
+        parts.append("## Several GPUs: what sharing the work costs\n\n" + _shared_table(shared, engine))
     if served:
         parts.append("## Service: a client on the same machine\n\n" + _served_table(served))
     return "\n".join(parts)
@@ -49,6 +52,40 @@ def _engine_table(rows: list[tuple[str, EngineRecord]]) -> str:
             for name, record in sorted(rows, key=_order)
         ],
     )
+
+
+def _shared_table(rows: list[tuple[str, EngineRecord]], engine: list[tuple[str, EngineRecord]]) -> str:
+    heads = (
+        *_COMMON_HEADS, "in all", "scaling", "exposed ms a step", "memory of each rank GB", *_LAST_HEADS,
+    )  # fmt: skip
+    return _markdown(
+        heads,
+        [
+            (
+                *_common(record),
+                f"**{record.fps_total:.1f}**",
+                _percent(scaling_efficiency(record, [other for _, other in engine])),
+                _ms(record.exposed_step_s),
+                " / ".join(f"{value:.1f}" for value in record.rank_memory_gb) or "–",
+                *_last(name, record),
+            )
+            for name, record in sorted(rows, key=_order)
+        ],
+    )
+
+
+def scaling_efficiency(record: EngineRecord, others: Sequence[EngineRecord]) -> float | None:
+    """Frames a second in all, as a share of what as many GPUs would make that each do as well as one alone.
+
+    One alone is the best of the `others` that ran the same on one such GPU; None where there is none.
+    """
+    alone = [other.fps_total for other in others if other.gpus == 1 and _what(other) == _what(record)]
+    return record.fps_total / (record.gpus * max(alone)) if alone else None
+
+
+def _what(record: EngineRecord) -> tuple[object, ...]:
+    size = record.height, record.width, record.steps
+    return record.preset, size, record.precision, record.decoder, record.device, record.source
 
 
 def _served_table(rows: list[tuple[str, ServedRecord]]) -> str:
@@ -100,6 +137,10 @@ def _last(name: str, record: Record) -> tuple[str, ...]:
 def _order(row: tuple[str, Record]) -> tuple[str, int, int, float, str]:
     name, record = row
     return record.preset, record.gpus, record.sessions, -record.fps, name
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
 
 
 def _ms(seconds: float | None) -> str:

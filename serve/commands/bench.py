@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from tqdm import tqdm
 
+from ...parallel.planner import Placement
 from .model_options import chosen_preset, model_options
+
+if TYPE_CHECKING:
+    from ..bench.run import BenchConfig, BenchRun
 
 OUT_FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -24,6 +29,10 @@ sessions_option = click.option(
 @model_options()
 @sessions_option
 @click.option("--chunks", type=click.IntRange(min=2), default=60, show_default=True, help="Chunks of each world.")
+@click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True,
+              help="GPUs of this machine that share the work, each with a process.")  # fmt: skip
+@click.option("--placement", type=click.Choice([kind.value for kind in Placement]),
+              help="How several GPUs share it (default: as planned); 'single': each has its own worlds.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="'cpu', 'cuda:0', …; 'auto' takes a GPU if any.")
 @click.option("--through", type=click.Choice(["process", "ray"]), default="process", show_default=True,
               help="All in this process, or ranks, decoders and memory store as Ray actors.")  # fmt: skip
@@ -48,6 +57,8 @@ def run_engine(
     *,
     sessions: int,
     chunks: int,
+    gpus: int,
+    placement: str | None,
     device: str,
     through: str,
     memory_limit_gb: float | None,
@@ -63,22 +74,31 @@ def run_engine(
 
     if through == "ray" and (memory_limit_gb is not None or profile is not None):
         raise click.UsageError("--memory-limit-gb and --profile look at this process: not with --through ray")
+    if gpus > 1 and (through == "ray" or memory_limit_gb is not None or profile is not None):
+        raise click.UsageError("--through ray, --memory-limit-gb and --profile look at one process: not with --gpus")
     preset = chosen_preset(**model)
     config = BenchConfig(
         preset=preset,
         chunks=chunks,
         sessions=sessions,
+        gpus=gpus,
+        placement=None if placement is None else Placement(placement),
         device=device,
         through_ray=through == "ray",
         profile=profile,
         memory_limit_gb=memory_limit_gb,
         commit=commit,
     )
-    bar: tqdm[NoReturn] = tqdm(
-        total=chunks * sessions, unit="chunk", desc=f"{preset.name}: warming up", disable=None, dynamic_ncols=True
-    )
-    with bar:
-        run = run_bench(config, lambda times: _advance(bar, f"chunk {times.chunk}"))
+    if gpus > 1:
+        run = _run_on_ranks(config)
+        if run is None:
+            return
+    else:
+        bar: tqdm[NoReturn] = tqdm(
+            total=chunks * sessions, unit="chunk", desc=f"{preset.name}: warming up", disable=None, dynamic_ncols=True
+        )
+        with bar:
+            run = run_bench(config, lambda times: _advance(bar, f"chunk {times.chunk}"))
     click.echo(format_run(run))
     if json_file is not None:
         write_record(run.record, json_file)
@@ -122,6 +142,19 @@ def bench_table(results: Path, out: Path) -> None:
     records = read_records(results)
     out.write_text(format_table(records), encoding="utf-8")
     click.echo(f"{len(records)} records → {out}")
+
+
+def _run_on_ranks(config: BenchConfig) -> BenchRun | None:
+    """The run, on the first of the ranks. Where this process is none of them it starts them, and exits as they do."""
+    from ..bench.on_ranks import is_launched, launch, launched_ranks
+    from ..bench.run import run_bench
+
+    if not is_launched():
+        arguments = sys.argv[2:] if sys.argv[1:2] == ["bench"] else sys.argv[1:]
+        sys.exit(launch(config.gpus, arguments))
+    with launched_ranks(config) as ranks:
+        run = run_bench(config, lambda times: None, ranks=ranks)
+        return run if ranks.is_first else None
 
 
 def _advance(bar: tqdm[NoReturn], what: str) -> None:

@@ -18,7 +18,7 @@ from .samples import ENGINE, SERVED, engine_record, served_record
 BENCH_DIR = Path(__file__).parents[3] / "ops" / "bench"
 FIELDS = (
     "preset, gpus, sessions, height, width, steps, precision, decoder, placement, fps, fps_total, stages, "
-    "first_frame_s, peak_memory_gb, device, versions, commit, source"
+    "first_frame_s, peak_memory_gb, rank_memory_gb, exposed_step_s, device, versions, commit, source"
 )
 
 
