@@ -1,7 +1,7 @@
 // A small map: where the camera went, and the remembered places that the newest chunk was shown.
 
 const SPAN_CM = 400; // the map never shows less than this
-const MARGIN = 16;
+const MARGIN = 18;
 const CONE = 9;
 const FIELD_OF_VIEW = Math.PI / 2;
 const INK = { path: "#e6e9f0", old: "#ffffff38", remembered: "#8fb4ff", here: "#ffc457" };
@@ -54,7 +54,7 @@ export class PathMap {
     const here = this.path.at(-1);
     if (here) cone(context, place(here), INK.here, 1);
     const count = this.remembered.length;
-    this.legend.textContent = count ? `${count} remembered ${count === 1 ? "view" : "views"}` : "";
+    this.legend.textContent = count ? `${count} remembered` : "";
   }
 
   /** World to pixels: ahead is up, and the right is at the right. */

@@ -20,13 +20,14 @@ export class Play {
     this.shownId = -1;
     this.videoFormat = null; // of the frames that come now
     this.playout = null;
-    this.controls = null;
+    this.hasBegun = false; // the first Welcome has come
     this.trouble = null; // a state of the readout that covers the picture once the buffer is dry
     this.readout = new Readout();
     this.readout.state("opening");
     this.readout.cover("opening");
     this.map = new PathMap($("map"), $("map-legend"));
     this.stream = new Stream(access, videoRequest(codecs), this);
+    this.controls = new Controls($("screen"), document.querySelectorAll(".pad"), (controls) => this.steer(controls));
     this.tools = new Tools((action) => this.stream.act(action), owner, $("canvas"));
     this.timers = [
       setInterval(() => this.report(), REPORT_MS),
@@ -48,10 +49,9 @@ export class Play {
       shown: (frame) => this.shown(frame), broken: () => this.withoutH264(),
     });
     document.body.dataset.role = role === Role.VIEWER ? "viewer" : "player";
-    if (role !== Role.VIEWER) {
-      const pads = document.querySelectorAll(".pad");
-      this.controls = new Controls($("screen"), pads, (controls) => this.steer(controls));
-    }
+    this.hasBegun = true;
+    if (role === Role.VIEWER) this.controls.stop();
+    else if (this.controls.pressed.size) this.controls.emit();
     $("words").maxLength = limits?.prompt_chars || 1000;
     $("untrained").hidden = trained;
     this.showStartImage(canvas);
@@ -70,7 +70,8 @@ export class Play {
 
   steer(controls) {
     this.readout.press(this.controls.pressed);
-    this.stream.act({ controls });
+    // Until Welcome nobody knows from which number on events are to be counted.
+    if (this.hasBegun) this.stream.act({ controls });
   }
 
   shown(frame) {
@@ -177,7 +178,7 @@ export class Play {
   /** Stop all that moves, but leave the last picture. */
   halt() {
     this.timers.forEach(clearInterval);
-    this.controls?.stop();
+    this.controls.stop();
     this.playout?.stop();
     this.tools.stop();
     this.readout.press(new Set());

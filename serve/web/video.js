@@ -44,7 +44,8 @@ const decodeJpeg = (frame) => createImageBitmap(new Blob([frame.data], { type: "
 
 class H264 {
   constructor() {
-    this.waiting = new Map(); // a frame's id, as its time stamp → what to do with its picture
+    this.waiting = new Map(); // a frame's number, as its time stamp → what to do with its picture
+    this.count = 0; // frames' own ids may come twice
     this.configured = null;
     this.isBroken = false;
     this.decoder = new VideoDecoder({
@@ -55,11 +56,12 @@ class H264 {
 
   decode(frame, format) {
     return new Promise((resolve, reject) => {
-      this.waiting.set(frame.frame_id, { resolve, reject });
+      const timestamp = this.count++;
+      this.waiting.set(timestamp, { resolve, reject });
       try {
         this.configure(format);
         const type = frame.key_frame ? "key" : "delta";
-        this.decoder.decode(new EncodedVideoChunk({ type, timestamp: frame.frame_id, data: frame.data }));
+        this.decoder.decode(new EncodedVideoChunk({ type, timestamp, data: frame.data }));
       } catch (error) {
         this.fail(error);
       }
