@@ -33,7 +33,12 @@ class GrpcService:
 
     async def create(self, **start: Unpack[StartRequest]) -> OpenedSession:
         created = await self.call("Create", create_request(**start), token=self._key)
-        return OpenedSession(session_id=created.session.session_id, token=created.token, url=self._address.url)
+        return OpenedSession(
+            session_id=created.session.session_id,
+            token=created.token,
+            url=self._address.url,
+            grpc_target=created.grpc_target,
+        )
 
     async def close(self, session_id: str, *, token: str) -> None:
         await self.call("Close", worlds_pb2.SessionRef(session_id=session_id), token=token)

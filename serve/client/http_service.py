@@ -31,7 +31,12 @@ class HttpService:
 
     async def create(self, **start: Unpack[StartRequest]) -> OpenedSession:
         body = await self._call("POST", "/v1/sessions", token=self._key, form=dict(start))
-        return OpenedSession(session_id=body["session_id"], token=body["token"], url=body["stream_url"])
+        return OpenedSession(
+            session_id=body["session_id"],
+            token=body["token"],
+            url=body["stream_url"],
+            grpc_target=body.get("grpc_target", ""),
+        )
 
     async def close(self, session_id: str, *, token: str) -> None:
         await self._call("DELETE", _path(session_id), token=token)

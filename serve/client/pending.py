@@ -49,12 +49,15 @@ class PendingEvents:
         self._refused[event_id] = error
         if waiting := self._waiting.pop(event_id, None):
             waiting.set_exception(error)
+            waiting.exception()
 
     def ended(self, error: WorldError) -> None:
         """Nothing more will be applied."""
         self._end = error
         for waiting in self._waiting.values():
             waiting.set_exception(error)
+            # Nobody may be waiting any more.
+            waiting.exception()
         self._waiting.clear()
 
     async def settled(self, event_id: int) -> int:

@@ -39,7 +39,8 @@ class PlayOut:
         self._flushed_below = 0
         self._shown_below = 0
         self._due_s: float | None = None
-        self._stalled_s = 0.0
+        self.stalled_s = 0.0
+        """Time without a frame to show, for a paced caller."""
         self._end: WorldError | None = None
 
     def set_rate(self, frame_rate: float) -> None:
@@ -93,13 +94,13 @@ class PlayOut:
         return pb.BufferReport(
             next_frame_id=self._shown_below,
             buffered_ms=round(1000 * buffered / self._frame_rate),
-            stalled_ms=round(1000 * self._stalled_s),
+            stalled_ms=round(1000 * self.stalled_s),
         )
 
     async def _wait_until_due(self, received_s: float) -> None:
         now = self._clock()
         due_s = now if self._due_s is None else self._due_s
         if received_s > due_s:
-            self._stalled_s += received_s - due_s
+            self.stalled_s += received_s - due_s
         await asyncio.sleep(max(0.0, due_s - now))
         self._due_s = max(due_s, received_s) + 1 / self._frame_rate

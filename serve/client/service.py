@@ -33,6 +33,8 @@ class OpenedSession:
     token: str
     url: str
     """Of the stream."""
+    grpc_target: str = ""
+    """Host and port of the same over gRPC; empty: not told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -119,6 +119,11 @@ class World:
         return self._link.reconnects
 
     @property
+    def stalled_s(self) -> float:
+        """Time without a frame to show, for a paced caller."""
+        return self._playout.stalled_s
+
+    @property
     def resume_token(self) -> str:
         """Takes this connection's place from another process, for a while after this one is gone."""
         return self._link.welcome.resume_token
