@@ -134,7 +134,7 @@ class Channel:
             self.report(replace(self._progress, phase=phase))
 
     def report_buffer(self, connection: str, report: pb.BufferReport) -> None:
-        """How far a client is: its own quality follows, and the world's pace if it is the player. Frames that were never
+        """How far a client is: its quality follows, and the world's pace if it is the player. Frames that were never
         sent cannot have been shown."""
         member = self.fan_out.member(connection)
         if member is None or report.next_frame_id > self.fan_out.next_frame_id:

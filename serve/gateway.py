@@ -7,6 +7,8 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
+from websockets.asyncio.server import Server
+
 from ..cluster.attendance import Admission, Claim
 from ..cluster.clients import DirectoryClient
 from ..cluster.config import GATEWAY, ClusterConfig
@@ -20,9 +22,9 @@ from .channel import Guest
 from .conversation import ConversationConfig, Reception
 from .grpc_server import GrpcLimits, GrpcServer
 from .grpc_worlds import Worlds, WorldsConfig
-from .hall import BATCH_BYTES, Hall, HallConfig
+from .hall import Hall, HallConfig
+from .lodgers import Lodgers
 from .metrics import StreamMetrics
-from .protocol.generated import session_pb2 as pb
 from .seat import RemoteSeat, Seat
 from .tickets import Tickets
 from .tls import TlsFiles
@@ -30,6 +32,8 @@ from .websocket_server import Listen, serve_websocket
 
 log = logging.getLogger(__name__)
 
+LISTEN_TRIES = 25
+LISTEN_AGAIN_S = 0.2
 WATCH_S = 0.05
 """A decoder that nobody watches asks again after this."""
 
@@ -102,12 +106,15 @@ class Gateway:
             heartbeat_s=config.heartbeat_s,
             max_connections=config.max_connections,
         )
+        self._lodgers = Lodgers()
         self._reception = Reception(self._hall, conversations)
         self._worlds = Worlds(
             Verbs(cluster),
             tickets,
             WorldsConfig(preset=cluster.preset, addresses=config.addresses, operator_key=config.operator_key),
         )
+        self._websocket: Server | None = None
+        self._grpc: GrpcServer | None = None
         self._started = asyncio.ensure_future(self._start())
         self._beating = asyncio.ensure_future(self._beat())
 
@@ -162,28 +169,29 @@ class Gateway:
 
     async def sit(self, info: SessionInfo, guest: Guest, claim: Claim) -> None:
         """Seat a guest of another gateway. Raises PlayerTaken, Overloaded."""
-        self._hall.sit(info, guest, claim)
+        self._lodgers.sit(guest.connection, self._hall.sit(info, guest, claim))
 
     async def seat_take(self, connection: str, data: bytes) -> None:
-        """A message of a guest of another gateway."""
-        await self._hall.seat(connection).take(pb.ClientMessage.FromString(data))
+        """See `Lodgers.take`."""
+        await self._lodgers.take(connection, data)
 
-    async def seat_outgoing(self, connection: str) -> list[bytes]:
-        """What is to be sent to a guest of another gateway."""
-        return await self._hall.seat(connection).outgoing(max_bytes=BATCH_BYTES)
+    async def seat_outgoing(self, connection: str) -> list[bytes] | None:
+        """See `Lodgers.outgoing`."""
+        return await self._lodgers.outgoing(connection)
 
     async def seat_leave(self, connection: str, is_bye: bool) -> None:
-        """A guest of another gateway has left."""
-        await self._hall.seat(connection).leave(is_bye=is_bye)
-        self._hall.free(connection)
+        """See `Lodgers.leave`."""
+        await self._lodgers.leave(connection, is_bye=is_bye)
 
     async def stop(self, reconnect: bool = False) -> None:
         """Say goodbye to everybody, who may come again where another gateway is left, and stop listening."""
         self._beating.cancel()
         self._hall.close(reconnect=reconnect)
-        await self._started
-        self._websocket.close()
-        await self._grpc.stop()
+        await asyncio.wait((self._started,))
+        if self._websocket is not None:
+            self._websocket.close()
+        if self._grpc is not None:
+            await self._grpc.stop()
 
     async def admit(self, claim: Claim, connection: str) -> Admission:
         """For the hall: ask the directory."""
@@ -210,14 +218,24 @@ class Gateway:
             tls=None if config.tls is None else config.tls.context(),
         )
         limits = GrpcLimits(max_message_bytes=config.max_message_bytes, max_request_bytes=config.max_request_bytes)
-        self._websocket = await serve_websocket(self._reception, listen)
+        self._websocket = await self._listen(listen)
         self._grpc = GrpcServer(self._reception, self._worlds, limits)
         await self._grpc.start(config.host, config.grpc_port, tls=config.tls)
+
+    async def _listen(self, listen: Listen) -> Server:
+        """Wait for the port while the process that this one takes over from is still ending."""
+        for _ in range(LISTEN_TRIES):
+            try:
+                return await serve_websocket(self._reception, listen)
+            except OSError:
+                await asyncio.sleep(LISTEN_AGAIN_S)
+        return await serve_websocket(self._reception, listen)
 
     async def _beat(self) -> None:
         """Tell the directory who is here."""
         while True:
             await asyncio.sleep(self._cluster.beat_s)
+            await self._lodgers.sweep()
             try:
                 for session in await self._directory.gateway_beat(self._hall.beat()):
                     self._hall.drop(session)

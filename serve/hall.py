@@ -23,8 +23,6 @@ from .tickets import Tickets, check_origin
 from .wire_frames import format_of, rungs_of
 
 MAX_ENDED = 256
-BATCH_BYTES = 1 << 20
-"""What another gateway is handed at a time, if there is more than one message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,8 +70,6 @@ class Hall:
         self._on_first_frame = on_first_frame
         self._clock = clock
         self._channels: dict[str, Channel] = {}
-        self._seats: dict[str, tuple[str, LocalSeat]] = {}
-        """Connection → (session, seat), of all seats in channels here."""
         self._guests: dict[str, tuple[str, Role]] = {}
         """Connection → (session, role), of all who are connected here."""
         self._ended: deque[str] = deque(maxlen=MAX_ENDED)
@@ -118,19 +114,7 @@ class Hall:
         member = channel.sit(guest, info.next_frame_id)
         member.mailbox.put(outgoing(self._welcome(info, channel, guest, claim, member.next_frame_id)))
         channel.begin(member)
-        seat = LocalSeat(channel, member, prompt_chars=self._preset.limits.prompt_chars)
-        self._seats[guest.connection] = (info.session, seat)
-        return seat
-
-    def seat(self, connection: str) -> LocalSeat:
-        """The seat of a connection at another gateway. Raises WrongGateway when there is none."""
-        if connection not in self._seats:
-            raise WrongGateway("this gateway does not know the connection", hint="Connect again.")
-        return self._seats[connection][1]
-
-    def free(self, connection: str) -> None:
-        """Forget a seat whose connection has left."""
-        self._seats.pop(connection, None)
+        return LocalSeat(channel, member, prompt_chars=self._preset.limits.prompt_chars)
 
     def channel(self, session: str) -> Channel:
         """Raises SessionEnded, or WrongGateway where the session's home is elsewhere."""

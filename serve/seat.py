@@ -83,7 +83,9 @@ class RemoteSeat:
 
     async def outgoing(self) -> list[bytes]:
         """As `LocalSeat.outgoing`. Raises as `take`."""
-        batch: list[bytes] = await self._home.call("seat_outgoing", self._connection)
+        batch: list[bytes] | None = None
+        while batch is None:
+            batch = await self._home.call("seat_outgoing", self._connection)
         return batch
 
     async def leave(self, *, is_bye: bool) -> None:

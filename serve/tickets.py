@@ -16,7 +16,7 @@ import jwt
 
 from ..cluster.attendance import MAX_TICKET_S, Claim, Role
 from ..cluster.directory import hash_token
-from ..errors import InputError, NotAuthorized
+from ..errors import ConfigError, InputError, NotAuthorized
 from .protocol.generated import session_pb2 as pb
 
 TICKET_S = 60
@@ -30,6 +30,17 @@ TICKET, RESUME = "ticket", "resume"
 def new_secret() -> str:
     """A secret for a service that was given none: it lives as long as the service."""
     return secrets.token_urlsafe(MIN_SECRET_BYTES)
+
+
+def checked_secret(secret: str | None) -> str:
+    """The secret, or a new one for None. Raises ConfigError when it is short enough to be guessed."""
+    if secret is None:
+        return new_secret()
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ConfigError(
+            f"the secret has {len(secret.encode())} bytes", hint=f"Give {MIN_SECRET_BYTES} or more random ones."
+        )
+    return secret
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,3 +35,14 @@ class TlsFiles:
         """For gRPC. Raises ConfigError when the files do not fit."""
         self.context()
         return grpc.ssl_server_credentials([(self.key.read_bytes(), self.certificate.read_bytes())])
+
+
+def tls_files(certificate: Path | None, key: Path | None) -> TlsFiles | None:
+    """Both files, or none for no encryption. Raises ConfigError when one is missing or they do not fit."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise ConfigError("TLS needs a certificate and its key", hint="Give both, or none.")
+    files = TlsFiles(certificate=certificate.resolve(), key=key.resolve())
+    files.context()
+    return files

@@ -10,12 +10,20 @@ import click
 
 from .model_options import chosen_preset, model_options
 
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 
 @click.command()
 @model_options()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 lets others in.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Of the page and HTTP.")
 @click.option("--stream-port", type=click.IntRange(0, 65535), default=0, help="Of the stream (default: a free one).")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), default=0, help="Of gRPC (default: a free one).")
+@click.option("--tls-certificate", type=FILE, help="PEM file: stream and gRPC are encrypted.")
+@click.option("--tls-key", type=FILE, help="PEM file of the certificate's key.")
+@click.option("--origin", "origins", multiple=True, help="Web origin whose pages may connect (default: any).")
+@click.option("--secret", envvar="WORLDLOOM_SECRET", help="Signs tickets, 32 characters or more (default: a new one).")
+@click.option("--operator-key", envvar="WORLDLOOM_OPERATOR_KEY", default="", help="Needed to create worlds, if given.")
 @click.option("--address", default="local", show_default=True, help="Ray cluster to run on; 'local' starts one.")
 @click.option("--groups", type=click.IntRange(min=1), default=1, show_default=True, help="Worker groups.")
 @click.option("--sessions", type=click.IntRange(min=1), default=4, show_default=True, help="Sessions in each group.")
@@ -25,6 +33,12 @@ def serve(
     host: str,
     port: int,
     stream_port: int,
+    grpc_port: int,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    origins: tuple[str, ...],
+    secret: str | None,
+    operator_key: str,
     address: str,
     weights: Path | None,
     random_weights: bool,
@@ -38,6 +52,8 @@ def serve(
     # Ray takes seconds to import: not for --help.
     from ...cluster.config import ClusterConfig
     from ..service import ServiceConfig, start_service
+    from ..tickets import checked_secret
+    from ..tls import tls_files
 
     model = chosen_preset(preset, weights=weights, random_weights=random_weights, precision=precision, decoder=decoder)
     config = ServiceConfig(
@@ -45,6 +61,11 @@ def serve(
         host=host,
         port=port,
         stream_port=stream_port,
+        grpc_port=grpc_port,
+        tls=tls_files(tls_certificate, tls_key),
+        origins=origins,
+        secret=checked_secret(secret),
+        operator_key=operator_key,
         address=address,
         verbose=verbose,
     )
@@ -54,6 +75,7 @@ def serve(
         # Only now: Ray sets a handler of its own when it starts.
         signal.signal(signal.SIGTERM, lambda *_: stopped.set())
         quality = "trained weights" if model.trained else "untrained weights: expect noise"
+        click.echo(f"stream at {handle.stream_url}, gRPC at {handle.grpc_target}")
         click.echo(f"ready at {click.style(handle.url, bold=True)} ({quality}; Ctrl-C stops)")
         try:
             stopped.wait()
