@@ -57,7 +57,7 @@ class Faults:
     fail_after: tuple[int, WorldloomError] | None = None
     """After so many frames, end the session with this error."""
     send_garbage: bool = False
-    next_rung_after: int | None = None
+    fall_after: int | None = None
     """After so many frames, the video gets worse, once."""
     damage_h264: bool = False
     """What says that it is H.264 is noise."""
@@ -108,9 +108,9 @@ class Video:
         packet.codec = CODECS[self.rungs[self.number].codec]
         packet.data, packet.key_frame = encoded.data, encoded.key_frame
 
-    def next_rung(self) -> None:
-        """From the next frame on."""
-        self.number, self.encoder = self.number + 1, None
+    def fall(self) -> None:
+        """To the last rung, from the next frame on."""
+        self.number, self.encoder = len(self.rungs) - 1, None
 
 
 @dataclass
@@ -393,9 +393,9 @@ class FakeService:
             await self._break(socket, session)
             if session.turned is not None:
                 return
-            if self.faults.next_rung_after is not None and session.frame_id > self.faults.next_rung_after:
-                self.faults.next_rung_after = None
-                video.next_rung()
+            if self.faults.fall_after is not None and session.frame_id > self.faults.fall_after:
+                self.faults.fall_after = None
+                video.fall()
                 await _send(socket, pb.ServerMessage(format=video.format()))
 
     async def _send_frame(
