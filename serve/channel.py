@@ -64,10 +64,13 @@ class Channel:
         frame_rate: float,
         clock: Callable[[], float] = time.monotonic,
         on_latency: Observe = lambda seconds: None,
+        on_first_frame: Observe = lambda seconds: None,
     ) -> None:
-        """`info` says what is committed. `on_latency`: see `Inputs`."""
+        """`info` says what is committed. `on_latency`: see `Inputs`. `on_first_frame` hears how long after the
+        session's creation its first frame was sent."""
         self.session = info.session
-        self.created_at = info.created_at
+        self._created_at = info.created_at
+        self._on_first_frame = on_first_frame
         self.limits: SessionLimits = info.limits
         self.fan_out = FanOut(frame_rate=frame_rate, next_frame_id=info.next_frame_id, clock=clock)
         self.inputs = Inputs(
@@ -152,6 +155,8 @@ class Channel:
     def push(self, pieces: Pieces) -> None:
         """One piece of the stream, in the rungs that are watched."""
         packets = pieces[0].packets
+        if self.fan_out.next_frame_id == 0 == packets[0].frame_id:
+            self._on_first_frame(time.time() - self._created_at)
         for packet in packets:
             if packet.frame_id >= self.fan_out.next_frame_id:
                 self.inputs.arrived(packet.frame_id)

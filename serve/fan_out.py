@@ -92,7 +92,11 @@ class FanOut:
         self.next_frame_id = frame_id
 
     def wishes(self) -> tuple[RungWish, ...]:
-        """What has to be encoded."""
+        """What has to be encoded. Nothing, while a player who is alone has enough to read: it misses no frame, and
+        nobody waits for it."""
+        members = self.members
+        if len(members) == 1 and members[0].role is Role.PLAYER and members[0].mailbox.is_half_full:
+            return ()
         return merged(wish for member in self._members.values() for wish in member.watching.wishes())
 
     def push(self, pieces: Pieces) -> None:

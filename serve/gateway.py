@@ -7,6 +7,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
+import ray
 from websockets.asyncio.server import Server
 
 from ..cluster.attendance import Admission, Claim
@@ -32,10 +33,11 @@ from .websocket_server import Listen, serve_websocket
 
 log = logging.getLogger(__name__)
 
+ALL_ADDRESSES = ("0.0.0.0", "::", "")
 LISTEN_TRIES = 25
 LISTEN_AGAIN_S = 0.2
 WATCH_S = 0.05
-"""A decoder that nobody watches asks again after this."""
+"""A decoder of which nothing is wanted asks again after this."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,10 +72,12 @@ class GatewayConfig:
 
     @property
     def addresses(self) -> Addresses:
-        """Where clients find this gateway, if its ports are not 0."""
-        return Addresses(
-            host=self.public_host or self.host, port=self.port, grpc_port=self.grpc_port, is_secure=self.tls is not None
-        )
+        """Where clients find this gateway, if its ports are not 0. Where it listens on all of its host's addresses, and
+        nobody says which one is public, it is the one that Ray uses."""
+        host = self.public_host or self.host
+        if host in ALL_ADDRESSES:
+            host = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        return Addresses(host=host, port=self.port, grpc_port=self.grpc_port, is_secure=self.tls is not None)
 
 
 class Gateway:
@@ -128,11 +132,11 @@ class Gateway:
         return await inputs.collect(epoch, after_event=after_event, next_frame_id=next_frame_id)
 
     async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]:
-        """What to encode of the session's next piece. Where nobody watches, waits for a while, and returns nothing.
+        """What to encode of the session's next piece. Where nothing is wanted, waits for a while, and returns nothing.
         Raises StaleEpoch to an owner that has been replaced, SessionEnded when there is no session."""
         channel = self._hall.channel(session)
         channel.inputs.admit(epoch)
-        if not channel.fan_out.members:
+        if not channel.fan_out.wishes():
             await asyncio.sleep(WATCH_S)
         return channel.fan_out.wishes()
 

@@ -62,6 +62,7 @@ class Hall:
         on_first_frame: Observe = lambda seconds: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`on_latency` and `on_first_frame`: see `Channel`."""
         self._config = config
         self._preset = preset
         self._tickets = tickets
@@ -109,6 +110,7 @@ class Hall:
                 frame_rate=self._preset.video.frame_rate,
                 clock=self._clock,
                 on_latency=self._on_latency,
+                on_first_frame=self._on_first_frame,
             )
         channel = self._channels[info.session]
         member = channel.sit(guest, info.next_frame_id)
@@ -127,10 +129,6 @@ class Hall:
     def find(self, session: str) -> Channel | None:
         """The session's channel, if its home is here."""
         return self._channels.get(session)
-
-    def first_frame_sent(self, channel: Channel) -> None:
-        """A world has begun to show."""
-        self._on_first_frame(time.time() - channel.created_at)
 
     def end_session(self, session: str, error: WorldloomError | None) -> None:
         """Tell all that the session is over, and why if that is an error, and forget it."""

@@ -59,6 +59,11 @@ class Mailbox:
         """Messages that wait."""
         return len(self._waiting)
 
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of the room for frames is taken."""
+        return 2 * self._frames >= self._limits.frames or 2 * self._frame_bytes >= self._limits.frame_bytes
+
     def put(self, message: Outgoing) -> bool:
         """Add a message. False: it is a frame for which there was no room, and with it all frames that waited are lost;
         or the mailbox is closed."""

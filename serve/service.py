@@ -32,6 +32,8 @@ class ServiceConfig:
     cluster: ClusterConfig
     host: str = "127.0.0.1"
     """Of HTTP and of the stream: loopback unless told otherwise."""
+    public_host: str = ""
+    """What the stream's clients call the host; empty: as it is called here."""
     port: int = 8000
     """Of HTTP; 0 takes a free one. It belongs to the Ray cluster, whose first service sets it."""
     route_prefix: str = "/"
@@ -67,6 +69,7 @@ class ServiceHandle:
         self._port = choose_port(config.host, config.port) if self._owns_ray else config.port
         self.gateway = GatewayConfig(
             host=config.host,
+            public_host=config.public_host,
             port=choose_port(config.host, config.stream_port),
             grpc_port=choose_port(config.host, config.grpc_port),
             secret=config.secret,

@@ -18,6 +18,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 lets others in.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Of the page and HTTP.")
 @click.option("--stream-port", type=click.IntRange(0, 65535), default=0, help="Of the stream (default: a free one).")
+@click.option("--public-host", default="", help="Host name that gRPC answers tell of (default: as it is called here).")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), default=0, help="Of gRPC (default: a free one).")
 @click.option("--tls-certificate", type=FILE, help="PEM file: stream and gRPC are encrypted.")
 @click.option("--tls-key", type=FILE, help="PEM file of the certificate's key.")
@@ -33,6 +34,7 @@ def serve(
     host: str,
     port: int,
     stream_port: int,
+    public_host: str,
     grpc_port: int,
     tls_certificate: Path | None,
     tls_key: Path | None,
@@ -61,6 +63,7 @@ def serve(
         host=host,
         port=port,
         stream_port=stream_port,
+        public_host=public_host,
         grpc_port=grpc_port,
         tls=tls_files(tls_certificate, tls_key),
         origins=origins,

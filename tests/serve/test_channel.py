@@ -9,11 +9,11 @@ from worldloom.cluster.attendance import Role
 from worldloom.cluster.events import Pause
 from worldloom.cluster.messages import BranchNote, Phase, Progress
 from worldloom.errors import NotAuthorized, Overloaded, PlayerTaken, SessionEnded, WorldLost
-from worldloom.serve.channel import VIEWER_LIMITS
+from worldloom.serve.channel import VIEWER_LIMITS, Channel
 from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.wire import bye
 
-from .channel_scene import GRACE_S, H264, Scene, event, play
+from .channel_scene import GRACE_S, H264, RATE, Scene, event, pieces, play
 
 VIEWER = Role.VIEWER
 
@@ -116,6 +116,32 @@ def test_a_slow_viewer_goes_on_at_a_key_frame_and_slows_nobody() -> None:
         assert (await slow.read()).frames == [7, 8]
         assert not any(wish.key_frame for wish in wanted())
         assert (await player.read()).frames == list(range(9))
+
+    play(scene)
+
+
+def test_a_player_who_is_alone_is_waited_for_and_misses_nothing() -> None:
+    async def scene(it: Scene) -> None:
+        player = it.sit()
+        wanted = it.channel.fan_out.wishes
+        it.push(*range(100))
+        assert wanted()
+        it.push(*range(100, 130))
+        assert not wanted()
+        it.sit(VIEWER)
+        assert wanted()
+        assert len((await player.read()).frames) == 130
+
+    play(scene)
+
+
+def test_the_time_to_a_worlds_first_frame_is_told_once() -> None:
+    async def scene(it: Scene) -> None:
+        told: list[float] = []
+        channel = Channel(it.info, frame_rate=RATE, on_first_frame=told.append)
+        for ids in ((0, 1), (0, 1), (2, 3)):
+            channel.push(pieces(*ids))
+        assert len(told) == 1 and told[0] > 0
 
     play(scene)
 
