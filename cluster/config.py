@@ -53,6 +53,8 @@ class ClusterConfig:
     """How often a group or decoder tries to start before the service gives up."""
     shutdown_s: float = 5.0
     """How long a stopping group or decoder may finish what it does."""
+    ranks: int | None = None
+    """Of each worker group; None: one for each GPU that the preset asks for."""
     rank_gpus: float = 0.6
     """Share of a GPU for each rank, where the preset needs GPUs."""
     decoder_gpus: float = 0.2
@@ -77,6 +79,11 @@ class ClusterConfig:
     def uses_gpus(self) -> bool:
         """Whether ranks and decoders run on GPUs."""
         return self.preset.num_gpus > 0
+
+    @property
+    def group_ranks(self) -> int:
+        """Ranks of each worker group, which share its work."""
+        return self.ranks or max(1, self.preset.num_gpus)
 
     @property
     def device(self) -> str:

@@ -55,9 +55,9 @@ class WorkerGroup:
             if self._loops.get(session) is loop:
                 del self._loops[session]
 
-    async def pids(self) -> tuple[int, int]:
-        """Process ids of the leader and of rank 0, for tests that kill them."""
-        return os.getpid(), await self._gang.warm()
+    async def pids(self) -> tuple[int, ...]:
+        """Process ids of the leader and of the ranks, for tests that kill them."""
+        return os.getpid(), *await self._gang.warm()
 
     async def _beat(self) -> None:
         while True:

@@ -46,11 +46,11 @@ def check_gpus(config: ClusterConfig, *, available: float) -> None:
     """Raises DoesNotFit where Ray would wait for GPUs that will never come."""
     if not config.uses_gpus:
         return
-    needed = config.groups * config.rank_gpus + config.decoders * config.decoder_gpus
+    needed = config.groups * config.group_ranks * config.rank_gpus + config.decoders * config.decoder_gpus
     if needed > available:
         raise DoesNotFit(
-            f"preset {config.preset.name!r} needs {needed:g} GPUs for {config.groups} groups and {config.decoders} "
-            f"decoders, Ray has {available:g}",
+            f"preset {config.preset.name!r} needs {needed:g} GPUs for {config.groups} groups of "
+            f"{config.group_ranks} and {config.decoders} decoders, Ray has {available:g}",
             hint="Use a machine with a GPU, or a preset for the CPU: pocket.",
         )
 

@@ -10,9 +10,10 @@ import ray
 from ...cluster.config import ClusterConfig
 from ...cluster.engine import ChunkResult
 from ...cluster.engines import make_decoder
-from ...cluster.gang import RANK_CPUS, Rank
+from ...cluster.gang import RANK_CPUS
 from ...cluster.messages import SessionSpec
 from ...cluster.peer import plain
+from ...cluster.rank import Rank
 from ...cluster.service import check_gpus
 from ...cluster.store import StoreActor
 from ...cluster.threads import use_all_cores
@@ -108,7 +109,7 @@ class RayBackend:
         return view
 
     async def denoise(self, session: str, clip: ClipInputs) -> ChunkResult:
-        result: ChunkResult = await self._rank.step.remote(job_of(session, clip))
+        result: ChunkResult = await self._rank.step.remote(job_of(session, clip), "")
         return result
 
     async def commit(self, session: str, record: ChunkRecord) -> None:

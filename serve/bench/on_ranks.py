@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ...cluster.shared_engine import layout_on
 from ...cluster.shared_pipeline import PipelineParts, parts_alone, parts_on_ranks
 from ...errors import ConfigError
 from ...model.preset import Preset
 from ...model.transformer import WorldTransformer
 from ...parallel.apply import without_messages
-from ...parallel.planner import Layout, Placement, Resources, plan
+from ...parallel.planner import Layout, Placement
 from ...parallel.ranks import Ranks, join_launched
 from ..actions import Actions
 from .figures import STEPS, ChunkTimes, OnChunk, stage_medians
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 900.0
 """How long ranks wait for each other: the first may read its weights for minutes."""
-HOST_BYTES = 1 << 40
-"""Of memory that a rank on the CPU is planned with."""
 SILENT_CHUNKS = 6
 """Played without messages, to see what they cost; the first is not counted."""
 
@@ -50,7 +49,7 @@ class RanksRunner:
         if placement is Placement.SINGLE:
             _check_enough(sessions, ranks)
         else:
-            self._layout = layout_on(preset, ranks, placement, sessions)
+            self._layout = layout_on(preset, ranks, placement=placement, sessions=sessions)
         self._pipeline = warm_pipeline(preset, self._load)
         ranks.wait()
 
@@ -127,15 +126,6 @@ def merge_times(ranks: Sequence[tuple[list[ChunkTimes], set[tuple[int, int]]]]) 
         for key, all_seen in seen.items()
     ]
     return sorted(merged, key=lambda times: (times.last_frame_s, times.session))
-
-
-def layout_on(preset: Preset, ranks: Ranks, placement: Placement | None, sessions: int) -> Layout:
-    """How the planner lays the preset out on all ranks. Raises DoesNotFit."""
-    memory = HOST_BYTES
-    if ranks.device.type == "cuda":
-        memory = torch.cuda.get_device_properties(ranks.device).total_memory
-    resources = Resources(gpus=ranks.size, gpu_bytes=memory, gpus_per_node=ranks.size, sessions=sessions)
-    return plan(preset, resources, placement=placement, group_gpus=ranks.size).layout
 
 
 @contextmanager
