@@ -26,6 +26,8 @@ from ..model.stages import Stages
 from ..model.transfer import HostCopy, to_device
 from ..model.vae import Decoder, DecoderState
 from ..model.weights import load_decoder
+from ..parallel.bands import BandDecoder, Bands
+from ..parallel.ranks import Ranks
 from .engine import ChunkJob, ChunkResult
 from .pictures import Layout
 
@@ -104,13 +106,17 @@ class VaeDecoder:
     """Decodes with a preset's decoder. Frames have the same bits wherever a stream is cut in the same places; on a CPU,
     wherever it is cut."""
 
-    def __init__(self, preset: Preset, device: str = "auto") -> None:
-        """Loads the weights; raises ConfigError or CheckpointError when they cannot be."""
+    def __init__(self, preset: Preset, device: str = "auto", *, ranks: Ranks | None = None) -> None:
+        """Loads the weights; raises ConfigError or CheckpointError when they cannot be. With `ranks`, which all make
+        the same calls, each decodes a band of the picture, and the first has the frames, the others none."""
         self._preset = preset
         self._device = resolve_device(device)
         decoder = load_decoder(preset, self._device)
         self.reach_latents = decoder.reach_latents
-        self._pixels_of = _pixels_of(decoder)
+        if ranks is None:
+            self._pixels_of = _pixels_of(decoder)
+        else:
+            self._pixels_of = BandDecoder(FastDecoder(decoder), Bands.of(preset.latent_height, ranks)).decode
 
     def warm_up(self) -> None:
         """Decode a stream's first piece and others, of the sizes that a chunk is cut into."""

@@ -58,25 +58,26 @@ def parts_alone(preset: Preset, device: str) -> PipelineParts:
     return PipelineParts(device=place, engine=engine, decoder=decoder)
 
 
-def parts_on_ranks(preset: Preset, ranks: Ranks, layout: Layout) -> PipelineParts:
-    """This rank's parts of a preset laid out so. Raises ConfigError, CheckpointError or DoesNotFit."""
+def parts_on_ranks(preset: Preset, ranks: Ranks, layout: Layout, *, bands: bool = False) -> PipelineParts:
+    """This rank's parts of a preset laid out so. With `bands`, the ranks that have a chunk's latents all decode it.
+
+    Raises ConfigError, CheckpointError or DoesNotFit.
+    """
     shared = load_layout(preset, ranks, layout)
     engine: Launcher
     if isinstance(shared.rollout, RelayRollout):
         engine, in_flight = RelayEngine(shared.rollout), IN_FLIGHT
     else:
         engine, in_flight = RolloutEngine(preset, str(ranks.device), rollout=shared.rollout), 1
-    owners = _latents_owners(layout)
+    owners = range(layout.gpus - layout.stages[-1].ranks, layout.gpus)
+    """They have a chunk's latents as soon as they are made."""
+    # Decoding has messages of its own, which must not wait for those of the denoising beside it.
+    team = ranks.among(owners) if bands else None
     return PipelineParts(
         device=ranks.device,
         engine=engine,
-        decoder=VaeDecoder(preset, str(ranks.device)),
-        decodes=lambda seat: owners[seat % len(owners)] == ranks.rank,
+        decoder=VaeDecoder(preset, str(ranks.device), ranks=team),
+        decodes=lambda seat: ranks.rank in owners if bands else owners[seat % len(owners)] == ranks.rank,
         in_flight=in_flight,
         experts=shared.experts,
     )
-
-
-def _latents_owners(layout: Layout) -> range:
-    """Ranks that have a chunk's latents as soon as they are made."""
-    return range(layout.gpus - layout.stages[-1].ranks, layout.gpus)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..vae import Decoder, DecoderState
+from ..vae_blocks import Caches
 from .build import build_network
 from .grid import Grid, framed, padded_channels
 from .pixels import convolve_pixels
@@ -29,13 +32,16 @@ class FastDecoder:
         self._first = (decoder.conv2.weight.detach().flatten(1), decoder.conv2.bias.detach())
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor, state: DecoderState | None = None) -> tuple[Tensor, DecoderState]:
+    def decode(
+        self, latents: Tensor, state: DecoderState | None = None, *, begin: Callable[[Caches | None], Piece] = Piece
+    ) -> tuple[Tensor, DecoderState]:
         """RGB frames (4n, 16h, 16w, 3), uint8, of latents (C, n, h, w) in one piece, and the next state.
 
         `state` is the one after the latents before these; None starts a stream, which gives 4n − 3 frames. It is not
-        changed. Smaller pieces are shown earlier, larger ones are faster.
+        changed. Smaller pieces are shown earlier, larger ones are faster. `begin` makes a piece of the caches before
+        it.
         """
-        piece = Piece(None if state is None else state.caches)
+        piece = begin(None if state is None else state.caches)
         signal = self._enter(latents, piece)
         for layer in self._network.layers:
             signal = layer(signal, piece)

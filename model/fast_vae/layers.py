@@ -64,13 +64,16 @@ class Attention:
 
     def __call__(self, signal: Signal, piece: Piece) -> Signal:
         assert signal.raw is not None, "attention takes frames as they are"
-        inside = picture(signal.raw)[..., : self.norm.channels]
-        tokens = picture(normed(signal.raw, self.norm))[..., : self.norm.channels].to(inside.dtype).flatten(1, 2)
+        return emit_frames(piece.across(signal.raw, self._attended), self.then, piece)
+
+    def _attended(self, raw: Tensor) -> Tensor:
+        inside = picture(raw)[..., : self.norm.channels]
+        tokens = picture(normed(raw, self.norm))[..., : self.norm.channels].to(inside.dtype).flatten(1, 2)
         query, key, value = F.linear(tokens, *self.qkv)[:, None].chunk(3, dim=-1)
         attended = F.scaled_dot_product_attention(query, key, value)[:, 0]
-        frames = signal.raw.clone()
+        frames = raw.clone()
         picture(frames)[..., : self.norm.channels].add_(F.linear(attended, *self.projection).view(inside.shape))
-        return emit_frames(frames, self.then, piece)
+        return frames
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -95,6 +98,7 @@ class Enlargement:
         frames = signal.raw
         if signal.buffer is not None:
             frames = self._doubled(signal.buffer, piece)
+        piece.complete(frames)
         shortcut = Shortcut(
             frames=stage_input,
             time_factor=self.time_factor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -35,8 +36,17 @@ class Piece:
             buffer[:PAST_FRAMES].copy_(next(self._before))
         return buffer
 
+    def across(self, frames: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `compute` makes of frames of which it has to see all positions."""
+        return compute(frames)
+
+    def complete(self, frames: Tensor) -> None:
+        """A convolution is going to look at the neighbours of all positions of `frames`: fill in those that others have
+        computed."""
+
     def close(self, buffer: Tensor) -> None:
         """The buffer is full: its last frames are the next piece's past."""
+        self.complete(buffer[PAST_FRAMES:])
         # A clone, because a view would keep the whole buffer alive.
         self._after.append(buffer[-PAST_FRAMES:].clone())
 

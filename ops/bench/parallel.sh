@@ -32,6 +32,7 @@ share() { part "a share, $*" 90 python -m worldloom.parallel.timing "$@"; }
 check --preset mg3-5b --precision bf16
 check --preset mg3-5b --precision fp8 --head-chunks 2
 bench "mg3-5b_x${gpus}_replicated_s1" --preset mg3-5b --gpus "$gpus" --placement replicated --chunks 20
+bench "mg3-5b_x${gpus}_replicated_bands_s1" --preset mg3-5b --gpus "$gpus" --placement replicated --bands --chunks 20
 bench "mg3-28b_x${gpus}_replicated_s1" --preset mg3-28b --gpus "$gpus" --placement replicated --chunks 20
 bench "mg3-28b_x${gpus}_replicated_s2" --preset mg3-28b --gpus "$gpus" --placement replicated --sessions 2 --chunks 10
 bench "mg3-28b_x${gpus}_pipelined_s2" --preset mg3-28b --gpus "$gpus" --placement pipelined --sessions 2 --chunks 10

@@ -39,10 +39,13 @@ SILENT_CHUNKS = 6
 class RanksRunner:
     """See `Runner`: this process is one of several ranks, and only the first hears of chunks, when all are played."""
 
-    def __init__(self, preset: Preset, ranks: Ranks, placement: Placement | None, sessions: int) -> None:
+    def __init__(
+        self, preset: Preset, ranks: Ranks, placement: Placement | None, sessions: int, *, bands: bool = False
+    ) -> None:
         """Loads and warms up. Raises ConfigError, CheckpointError or DoesNotFit."""
         self._ranks = ranks
         self._preset = preset
+        self._bands = bands
         self._experts: Iterable[WorldTransformer] = ()
         self._layout: Layout | None = None
         """None where each rank has sessions of its own."""
@@ -81,7 +84,7 @@ class RanksRunner:
     def _load(self) -> PipelineParts:
         if self._layout is None:
             return parts_alone(self._preset, str(self._ranks.device))
-        parts = parts_on_ranks(self._preset, self._ranks, self._layout)
+        parts = parts_on_ranks(self._preset, self._ranks, self._layout, bands=self._bands)
         self._experts = parts.experts.values()
         return parts
 

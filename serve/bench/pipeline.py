@@ -70,7 +70,7 @@ def play_pipeline(
                 last_frame_s=decoded.last_frame_s,
                 stages=decoded.stages,
             )
-            yield times, len(decoded.frames) > 0
+            yield times, any(len(frames) > 0 for frames in decoded.frames)
     for session in sessions:
         pipeline.end(session)
 

@@ -40,6 +40,8 @@ class BenchConfig:
     """Ranks, each on a GPU; more than one are processes that torchrun has started."""
     placement: Placement | None = None
     """Of several ranks; None leaves it to the planner."""
+    bands: bool = False
+    """Whether several ranks decode each frame together."""
     through_ray: bool = False
     profile: Path | None = None
     """Where a trace goes, of chunks played after the measured ones."""
@@ -126,7 +128,7 @@ def _load_runner(config: BenchConfig, device: str, ranks: Ranks | None) -> Runne
     if ranks is not None:
         from .on_ranks import RanksRunner
 
-        return RanksRunner(config.preset, ranks, config.placement, config.sessions)
+        return RanksRunner(config.preset, ranks, config.placement, config.sessions, bands=config.bands)
     if config.through_ray:
         from .actors import RayBackend
         from .driver import BackendRunner

@@ -33,6 +33,7 @@ sessions_option = click.option(
               help="GPUs of this machine that share the work, each with a process.")  # fmt: skip
 @click.option("--placement", type=click.Choice([kind.value for kind in Placement]),
               help="How several GPUs share it (default: as planned); 'single': each has its own worlds.")  # fmt: skip
+@click.option("--bands", is_flag=True, help="Several GPUs decode each frame together, and not each its own worlds.")
 @click.option("--device", default="auto", show_default=True, help="'cpu', 'cuda:0', …; 'auto' takes a GPU if any.")
 @click.option("--through", type=click.Choice(["process", "ray"]), default="process", show_default=True,
               help="All in this process, or ranks, decoders and memory store as Ray actors.")  # fmt: skip
@@ -59,6 +60,7 @@ def run_engine(
     chunks: int,
     gpus: int,
     placement: str | None,
+    bands: bool,
     device: str,
     through: str,
     memory_limit_gb: float | None,
@@ -83,6 +85,7 @@ def run_engine(
         sessions=sessions,
         gpus=gpus,
         placement=None if placement is None else Placement(placement),
+        bands=bands,
         device=device,
         through_ray=through == "ray",
         profile=profile,

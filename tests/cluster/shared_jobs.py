@@ -16,9 +16,11 @@ Shown = tuple[str, int, str | None]
 """Session, chunk, and a digest of the frames; None where another rank has them."""
 
 
-def play_shared(ranks: Ranks, preset: Preset, layout: Layout, sessions: Sequence[str]) -> list[Shown]:
+def play_shared(
+    ranks: Ranks, preset: Preset, layout: Layout, sessions: Sequence[str], bands: bool = False
+) -> list[Shown]:
     """A first and a later chunk of each session, in turns, as one of several ranks."""
-    return play(LocalPipeline(preset, parts=parts_on_ranks(preset, ranks, layout)), sessions)
+    return play(LocalPipeline(preset, parts=parts_on_ranks(preset, ranks, layout, bands=bands)), sessions)
 
 
 def play(pipeline: LocalPipeline, sessions: Sequence[str]) -> list[Shown]:
@@ -37,5 +39,5 @@ def _walk(session: str, chunk: int) -> ChunkActions:
 
 
 def _shown(made: DecodedChunk) -> Shown:
-    frames = [part.tobytes() for part in made.frames]
+    frames = [part.tobytes() for part in made.frames if len(part)]
     return made.session, made.chunk, hashlib.sha256(b"".join(frames)).hexdigest() if frames else None

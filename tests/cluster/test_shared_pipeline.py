@@ -59,6 +59,12 @@ def test_streams_are_dealt_to_the_ranks_that_share_all_experts(pair: Processes, 
         assert (one[2] is None) is (session == "other") is (other[2] is not None)
 
 
+def test_a_band_of_each_stream_is_decoded_by_each_rank(pair: Processes) -> None:
+    first, second = pair.run(2, play_shared, PRESET, replicated(2), SESSIONS[:1], True)
+    assert [chunk for _, chunk, digest in first if digest] == [0, 1]
+    assert [digest for _, _, digest in second] == [None, None]
+
+
 def test_a_relay_needs_ranks_on_both_sides() -> None:
     with pytest.raises(ConfigError, match="1 of 1 ranks"):
         Relay.of(Ranks.alone("cpu"), front=1)

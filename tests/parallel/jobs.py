@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from worldloom.model.attention import AttentionCore
+from worldloom.model.fast_vae.decoder import FastDecoder
 from worldloom.model.preset import Preset
+from worldloom.model.weights import load_decoder
+from worldloom.parallel.bands import BandDecoder, Bands
 from worldloom.parallel.check import Agreement, check
 from worldloom.parallel.ranks import Ranks
 from worldloom.parallel.ulysses import UlyssesCore
@@ -43,6 +48,16 @@ def share_sum(ranks: Ranks) -> tuple[Tensor, int]:
         return torch.full((2, 3), 7.0, dtype=torch.bfloat16)
 
     return ranks.share(compute), calls
+
+
+def decode_bands(ranks: Ranks, preset: Preset, pieces: Sequence[Tensor]) -> list[Tensor]:
+    """The frames of a stream's pieces (C, n, h, w), of which every rank decodes a band."""
+    decoder = BandDecoder(FastDecoder(load_decoder(preset, "cpu")), Bands.of(pieces[0].shape[2], ranks))
+    frames, state = [], None
+    for piece in pieces:
+        pixels, state = decoder.decode(piece, state)
+        frames.append(pixels)
+    return frames
 
 
 def check_preset(ranks: Ranks, preset: Preset, head_chunks: int) -> list[Agreement]:
