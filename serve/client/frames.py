@@ -20,8 +20,8 @@ class WorldFrame:
     chunk: int
     image: npt.NDArray[np.uint8]
     """(H, W, 3) RGB."""
-    codec: pb.Codec
-    """As it came."""
+    codec: str
+    """As it came: 'jpeg', 'h264' or 'raw'."""
     held: Held
     """What the world was told for this frame."""
     pose: Pose

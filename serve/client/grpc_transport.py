@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import grpc
@@ -19,7 +21,9 @@ class GrpcTransport:
     def __init__(self, channel: grpc.aio.Channel, call: Any) -> None:
         self._channel = channel
         self._call = call
-        self._closed = asyncio.Event()
+        self._is_aborted = False
+        # A call bears one write at a time.
+        self._sending = asyncio.Lock()
 
     @classmethod
     async def dial(cls, address: Address) -> Self:
@@ -35,17 +39,14 @@ class GrpcTransport:
 
     async def send(self, message: pb.ClientMessage) -> None:
         """Raises Lost."""
-        try:
-            await self._call.write(message)
-        except (grpc.RpcError, asyncio.InvalidStateError) as error:
-            raise Lost(reason_of(error)) from error
+        async with self._sending:
+            with self._telling_loss():
+                await self._call.write(message)
 
     async def receive(self) -> pb.ServerMessage:
         """Raises Lost."""
-        try:
+        with self._telling_loss():
             message: pb.ServerMessage | Any = await self._call.read()
-        except grpc.RpcError as error:
-            raise Lost(reason_of(error)) from error
         if not isinstance(message, pb.ServerMessage):
             raise Lost("the service ended the call")
         return message
@@ -62,7 +63,21 @@ class GrpcTransport:
         await self._channel.close()
 
     def abort(self) -> None:
+        self._is_aborted = True
         self._call.cancel()
+
+    @contextmanager
+    def _telling_loss(self) -> Iterator[None]:
+        try:
+            yield
+        except (grpc.RpcError, asyncio.InvalidStateError) as error:
+            raise Lost(reason_of(error)) from error
+        except asyncio.CancelledError:
+            # A call that was cancelled cancels those who wait for it, who are not meant.
+            task = asyncio.current_task()
+            if self._is_aborted and task is not None and not task.cancelling():
+                raise Lost("the connection was broken") from None
+            raise
 
 
 def open_channel(address: Address) -> grpc.aio.Channel:

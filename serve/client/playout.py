@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import WorldError
 from .protocol import session_pb2 as pb
@@ -23,18 +23,18 @@ class Received:
     received_s: float
     """On the monotonic clock."""
     is_shown: bool
-    """False: the world has gone back behind it, but the decoder may need it for the next one."""
+    """False: it was there before, or the world has gone back behind it; but the decoder may need it."""
 
 
 class PlayOut:
-    """A queue of frames in order of their ids, each at most once."""
+    """A queue of frames in order of their ids, each shown at most once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.next_frame_id = 0
         """Frame ids below this have come."""
         self._clock = clock
         self._frame_rate = 1.0
-        self._waiting: deque[tuple[pb.Frame, float]] = deque()
+        self._waiting: deque[Received] = deque()
         self._changed = asyncio.Condition()
         self._flushed_below = 0
         self._shown_below = 0
@@ -48,14 +48,12 @@ class PlayOut:
         self._frame_rate = frame_rate
 
     async def put(self, frame: pb.Frame) -> None:
-        """Take a frame; waits while too many wait. One that came before is dropped."""
-        if frame.frame_id < self.next_frame_id:
-            return
-        received_s = self._clock()
+        """Take a frame; waits while too many wait. A stream that begins anew may begin with frames from before."""
+        received = Received(frame=frame, received_s=self._clock(), is_shown=frame.frame_id >= self.next_frame_id)
         async with self._changed:
             await self._changed.wait_for(lambda: len(self._waiting) < MAX_WAITING)
-            self.next_frame_id = frame.frame_id + 1
-            self._waiting.append((frame, received_s))
+            self.next_frame_id = max(self.next_frame_id, frame.frame_id + 1)
+            self._waiting.append(received)
             self._changed.notify_all()
 
     def flush(self, below: int) -> None:
@@ -70,7 +68,8 @@ class PlayOut:
             self._changed.notify_all()
 
     async def take(self, *, is_paced: bool) -> Received:
-        """The next frame, which counts as shown. Paced: at its moment. Raises what ended the stream, after its frames.
+        """The next frame, which then counts as shown. Paced: at its moment. Raises what ended the stream, after its
+        frames.
 
         A frame is due one frame's time after the last one; a late one is shown when it comes, and the next ones follow
         it.
@@ -80,22 +79,24 @@ class PlayOut:
             if not self._waiting:
                 assert self._end is not None
                 raise self._end
-            frame, received_s = self._waiting.popleft()
+            taken = self._waiting.popleft()
             self._changed.notify_all()
-        if is_paced and frame.frame_id >= self._flushed_below:
-            await self._wait_until_due(received_s)
-        is_shown = frame.frame_id >= self._flushed_below
-        self._shown_below = max(self._shown_below, frame.frame_id + 1)
-        return Received(frame=frame, received_s=received_s, is_shown=is_shown)
+        if is_paced and self._is_to_show(taken):
+            await self._wait_until_due(taken.received_s)
+        self._shown_below = max(self._shown_below, taken.frame.frame_id + 1)
+        return replace(taken, is_shown=self._is_to_show(taken))
 
     def report(self) -> pb.BufferReport:
         """How far the caller is."""
-        buffered = sum(frame.frame_id >= self._flushed_below for frame, _ in self._waiting)
+        buffered = sum(map(self._is_to_show, self._waiting))
         return pb.BufferReport(
             next_frame_id=self._shown_below,
             buffered_ms=round(1000 * buffered / self._frame_rate),
             stalled_ms=round(1000 * self.stalled_s),
         )
+
+    def _is_to_show(self, received: Received) -> bool:
+        return received.is_shown and received.frame.frame_id >= self._flushed_below
 
     async def _wait_until_due(self, received_s: float) -> None:
         now = self._clock()

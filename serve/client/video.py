@@ -12,6 +12,8 @@ from .errors import CodecMissing, ProtocolError
 from .protocol import session_pb2 as pb
 
 Image = npt.NDArray[np.uint8]
+CODECS = {"jpeg": pb.CODEC_JPEG, "h264": pb.CODEC_H264, "raw": pb.CODEC_RAW_RGB}
+CODEC_NAMES = {codec: name for name, codec in CODECS.items()}
 _NAMES = {pb.CODEC_JPEG: "mjpeg", pb.CODEC_H264: "h264"}
 
 

@@ -18,11 +18,10 @@ from .playout import PlayOut, Received
 from .protocol import session_pb2 as pb
 from .service import Service, StartRequest, open_service
 from .version import CLIENT_NAME, PROTOCOL_VERSION
-from .video import VideoDecoder, has_video
+from .video import CODEC_NAMES, CODECS, VideoDecoder, has_video
 
 REPORT_INTERVAL_S = 0.025
 HEARTBEAT_INTERVAL_S = 1.0
-CODECS = {"jpeg": pb.CODEC_JPEG, "h264": pb.CODEC_H264, "raw": pb.CODEC_RAW_RGB}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -262,7 +261,7 @@ class World:
             branch=frame.position.branch,
             chunk=frame.position.chunk,
             image=self._decoder.decode(frame, self._format.width, self._format.height),
-            codec=frame.codec,
+            codec=CODEC_NAMES[frame.codec],
             held=held_from(frame.action),
             pose=pose_from(frame.camera),
             received_s=taken.received_s,

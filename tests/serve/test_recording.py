@@ -15,7 +15,6 @@ from worldloom.serve.actions import Held
 from worldloom.serve.commands.play import play
 from worldloom.serve.recording import Measurements, describe_weights, format_measurements
 from worldloom_client import Pose, WorldFrame, WorldInfo
-from worldloom_client.protocol import session_pb2 as pb
 
 from .fake_service import FakeService
 
@@ -96,7 +95,7 @@ def frame(frame_id: int, chunk: int, received_s: float, stages_ms: dict[str, flo
         branch=0,
         chunk=chunk,
         image=np.zeros((4, 4, 3), np.uint8),
-        codec=pb.CODEC_JPEG,
+        codec="jpeg",
         held=Held(),
         pose=Pose(),
         received_s=received_s,

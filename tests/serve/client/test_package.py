@@ -27,6 +27,10 @@ assert [name for name in ("worldloom", "torch", "ray", "av") if importlib.util.f
 with open_world_blocking(sys.argv[1]) as world:
     event = world.play([Held(forward=True)] * 57)
     assert world.settled(event) == 0
+    frame = next(world.frames())
+    print(frame.codec, frame.image.shape)
+with open_world_blocking(sys.argv[1], codecs=["h264"]) as world:
+    world.play([Held(forward=True)] * 57)
     try:
         next(world.frames())
     except CodecMissing as missing:
@@ -72,8 +76,8 @@ def test_the_wheel_plays_where_nothing_else_is_installed(python: Path) -> None:
     with FakeService().running() as service:
         run = subprocess.run([python, "-I", "-c", PLAY, service.url], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    assert "worldloom-client[video]" in run.stdout
-    assert service.deleted == ["s0"]
+    assert "raw (128, 224, 3)" in run.stdout and "worldloom-client[video]" in run.stdout
+    assert service.deleted == ["s0", "s1"]
 
 
 def test_the_dependencies_are_what_its_files_import() -> None:

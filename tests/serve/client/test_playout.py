@@ -29,11 +29,13 @@ async def rest(playout: PlayOut, *, is_paced: bool = False) -> list[Received]:
             return taken
 
 
-def test_a_frame_that_comes_twice_is_handed_out_once() -> None:
-    async def play() -> list[int]:
-        return [taken.frame.frame_id for taken in await rest(await filled(0, 1, 1, 0, 4, 3, 5))]
+def test_a_frame_that_comes_twice_is_shown_once_but_the_decoder_gets_it_again() -> None:
+    async def play() -> list[tuple[int, bool]]:
+        playout = await filled(0, 1, 2, 1, 2, 3)
+        assert playout.report().buffered_ms == 40
+        return [(taken.frame.frame_id, taken.is_shown) for taken in await rest(playout)]
 
-    assert asyncio.run(play()) == [0, 1, 4, 5]
+    assert asyncio.run(play()) == [(0, True), (1, True), (2, True), (1, False), (2, False), (3, True)]
 
 
 def test_a_branch_drops_what_waits() -> None:
