@@ -68,9 +68,8 @@ def test_a_world_is_kept_forked_and_shared_by_links(page: Page, service: FakeSer
     page.evaluate("""document.querySelector('input[value="snapshot snapsh"]').click()""")
     start(page)
     page.wait_for("worldloom.hasBegun")
-    assert (
-        service.sessions["s2"].start["snapshot_id"] == "snapshot-of-s0" and "seed" not in service.sessions["s2"].start
-    )
+    started = service.sessions["s2"].start
+    assert started["snapshot_id"] == "snapshot-of-s0" and "seed" not in started
     page.evaluate("localStorage.clear()")
 
 
@@ -94,7 +93,6 @@ def test_a_ticket_lets_somebody_watch_and_no_more(page: Page, service: FakeServi
     page.click("#share")
     page.wait_for(f"{TITLE} === 'Watch with me'")
     link = page.evaluate(LINK)
-    page.evaluate("window.onpagehide = null")
     page.open("about:blank")
     before = len(service.controls)
     page.open(link)

@@ -1,7 +1,7 @@
 """A service in one thread that speaks the protocol and draws its frames: the peer of the client's and the page's tests.
 
 The world is a sample picture that scrolls with the camera and zooms with the steps, 57 frames in the first chunk and 40
-later. The first chunk waits for the first event. Who comes with a ticket watches a world of its own, which does not wait.
+later. The first chunk waits for the first event. A ticket's holder watches a world of its own, which does not wait.
 Faults are injected by the fields of `Faults`.
 """
 
