@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ..model.mixture import LOW_NOISE
 from ..model.preset import Preset
 from ..model.rollout import Rollout, RolloutParts
 from ..model.transformer import WorldTransformer
-from ..model.weights import choose_expert, load_encoder, load_experts, load_text_encoder, torch_dtype
+from ..model.weights import choose_expert, expert_names, load_encoder, load_experts, load_text_encoder, torch_dtype
 from .apply import SequenceSharding, shard_attention, sharded_parts
 from .planner import Layout, Placement
 from .ranks import Ranks
 from .relay import Relay, RelayRollout
+from .slot import ExpertSlot, choose_with_slot, host_copies
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -33,7 +35,7 @@ def load_sharded_rollout(preset: Preset, ranks: Ranks, *, head_chunks: int = 1) 
     Every rank reads its own weights: the transformers, and on the first rank alone both encoders. Raises ConfigError,
     CheckpointError or DoesNotFit.
     """
-    rollout, _ = _load(preset, SequenceSharding.of(preset, ranks), ranks, None, head_chunks)
+    rollout, _ = _load(preset, SequenceSharding.of(preset, ranks), ranks, expert_names(preset), (), head_chunks)
     return rollout
 
 
@@ -43,25 +45,35 @@ def load_layout(preset: Preset, ranks: Ranks, layout: Layout, *, head_chunks: in
     if layout.text_on_cpu:
         preset = replace(preset, text_device="cpu")
     if layout.placement is not Placement.PIPELINED:
-        rollout, experts = _load(preset, SequenceSharding.of(preset, ranks), ranks, None, head_chunks)
+        (stage,) = layout.stages
+        sharding = SequenceSharding.of(preset, ranks)
+        rollout, experts = _load(preset, sharding, ranks, stage.experts, layout.cold, head_chunks)
         return Shared(rollout=rollout, experts=experts)
     front, back = layout.stages
     relay = Relay.of(ranks, front=front.ranks)
     sharding = SequenceSharding.of(preset, relay.side)
-    mine = (front if relay.is_front else back).experts
-    rollout, experts = _load(preset, sharding, ranks, mine, head_chunks)
+    mine, cold = (front.experts, layout.cold) if relay.is_front else (back.experts, ())
+    rollout, experts = _load(preset, sharding, ranks, mine, cold, head_chunks)
     return Shared(rollout=RelayRollout(preset, rollout, relay, sharding), experts=experts)
 
 
 def _load(
-    preset: Preset, sharding: SequenceSharding, everyone: Ranks, names: Collection[str] | None, head_chunks: int
+    preset: Preset,
+    sharding: SequenceSharding,
+    everyone: Ranks,
+    names: Collection[str],
+    cold: Sequence[str],
+    head_chunks: int,
 ) -> tuple[Rollout, dict[str, WorldTransformer]]:
+    """A rollout with the experts of these names on the device, and those that are `cold` on the host."""
+    # What will wait on the host comes by way of the device: only there it gets its form. So it goes first.
+    waiting = {name: host_copies(load_experts(preset, everyone.device, [name])[name]) for name in cold}
     experts = load_experts(preset, everyone.device, names)
     for model in experts.values():
         shard_attention(model, sharding, head_chunks=head_chunks)
     encode_text, encode_image = _encoders(preset, everyone.device) if everyone.is_first else (_elsewhere, _elsewhere)
     parts = RolloutParts(
-        expert_for=choose_expert(preset, experts) if names is None else _choose_among(preset, experts),
+        expert_for=_choice(preset, experts, waiting),
         encode_text=encode_text,
         encode_image=encode_image,
         device=everyone.device,
@@ -71,11 +83,21 @@ def _load(
     return Rollout(preset.sampling, sharded_parts(parts, sharding, encoding=everyone)), experts
 
 
-def _choose_among(preset: Preset, experts: Mapping[str, WorldTransformer]) -> Callable[[int, str], WorldTransformer]:
-    """As `choose_expert`, of a mixture that has its other experts elsewhere."""
-    assert preset.mixture is not None, "only a mixture is split"
+def _choice(
+    preset: Preset, experts: Mapping[str, WorldTransformer], waiting: Mapping[str, list[Tensor]]
+) -> Callable[[int, str], WorldTransformer]:
+    """Which network runs at a timestep for a viewpoint; of a mixture, others may be on other ranks."""
+    if preset.mixture is None:
+        return choose_expert(preset, experts)
     name_for = preset.mixture.expert_for
-    return lambda timestep, viewpoint: experts[name_for(timestep, viewpoint)]
+    if not waiting:
+        return lambda timestep, viewpoint: experts[name_for(timestep, viewpoint)]
+    # Those that wait take turns with the one high-noise expert that is on the device.
+    place = next(name for name in experts if name != LOW_NOISE)
+    slot = ExpertSlot(place, experts[place])
+    for name, weights in waiting.items():
+        slot.add(name, weights)
+    return choose_with_slot(name_for, {name: model for name, model in experts.items() if name != place}, slot)
 
 
 def _encoders(preset: Preset, device: torch.device) -> tuple[Callable[[str], Tensor], Callable[[Tensor], Tensor]]:
