@@ -6,10 +6,13 @@ so that it lies on the latent grid. Cameras are relative: see `clip_motion` and 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from .clip import FIRST_CLIP_FRAMES, ClipInputs
+from .layout import patchify, split_dim
 from .poses import Float64, clip_motion, extrinsics_of, intrinsics_of, memory_motion
 from .transfer import to_device
 
@@ -24,6 +27,40 @@ def camera_map(
     """Map (1, 1536, M+T, h, w) of a clip with M memory frames before its T latents, for a latent `grid` (h, w)."""
     cameras = to_device(torch.from_numpy(clip_cameras(clip)).float(), torch.device(device))
     return ray_map(cameras, grid=grid, dtype=dtype)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CameraRays:
+    """Camera maps of B clips by what they are made of: the rays of a map are linear in a camera's twelve numbers."""
+
+    cameras: torch.Tensor
+    """(B, F, 4, 4) relative camera matrices, memory first."""
+    grid: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(B, 1536, F, h, w), that of the maps."""
+        return (self.cameras.shape[0], 6 * PATCH * PATCH, self.cameras.shape[1], *self.grid)
+
+    def since(self, frame: int) -> CameraRays:
+        """Without the frames before `frame`."""
+        return CameraRays(cameras=self.cameras[:, frame:], grid=self.grid)
+
+    def project(self, weight: torch.Tensor, bias: torch.Tensor, patch_size: tuple[int, ...]) -> torch.Tensor:
+        """(B, F·P, D) what a linear layer makes of the maps' patches, in the layer's dtype, computed in float32.
+
+        `weight` (D, 1536 · patch) and `bias` (D,) are the layer's. It sees the same pixels in every frame, so it is
+        taken together with them to a basis (P, 12, D), whose sum weighted by a camera's numbers is the result.
+        """
+        rays = split_dim(weight.float(), 1, (2, 3, -1))  # (D, origin or direction, axis, pixels of a patch)
+        directions = pixel_directions(self.grid, self.cameras.float()).flatten(0, 2)[None, :, None]
+        seen = split_dim(patchify(directions, patch_size)[0], 1, (3, -1))  # (P, axis, pixels of a patch)
+        turned = torch.einsum("dik,pjk->ijpd", rays[:, 1], seen).flatten(0, 1)
+        moved = rays[:, 0].sum(dim=-1).T[:, None].expand(-1, seen.shape[0], -1)
+        basis = torch.cat([turned, moved]).flatten(1)
+        numbers = torch.cat([self.cameras[..., :3, :3].flatten(2), self.cameras[..., :3, 3]], dim=2).float()
+        projected = split_dim(numbers @ basis, 2, (-1, weight.shape[0])) + bias.float()
+        return projected.flatten(1, 2).to(weight.dtype)
 
 
 def clip_cameras(clip: ClipInputs) -> Float64:

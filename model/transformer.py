@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .action import ActionConfig, ActionWindows, window_actions
 from .block import BlockStack, TransformerBlock
+from .camera import CameraRays
 from .conditioning import Conditioning
 from .embedding import Head, PatchEmbedding
 from .layout import patchify, split_dim, unpatchify
@@ -65,7 +66,7 @@ class WorldTransformer(nn.Module):
         self,
         *,
         context: Tensor,
-        plucker: Tensor,
+        plucker: Tensor | CameraRays,
         predict_range: tuple[int, int] | Tensor,
         keyboard: Tensor | None = None,
         mouse: Tensor | None = None,
@@ -78,7 +79,7 @@ class WorldTransformer(nn.Module):
         """The conditioning of all solver steps of a clip. Inputs are moved to the model's device and dtype.
 
         context: text states (L, text_dim) or (B, L, text_dim), L <= text_len, of unpadded rows.
-        plucker: camera map (B, 1536, M + T, h, w), memory first.
+        plucker: camera map (B, 1536, M + T, h, w), memory first, or what one is made of.
         predict_range: latent indices [start, stop) of the T frames in the whole video; per sample (B, 2).
         keyboard, mouse: a row for each of the clip's video frames, (B, 4T − 3 or 4T, 6) and (B, …, 2); needed by
             models with actions only.
@@ -92,7 +93,8 @@ class WorldTransformer(nn.Module):
         """
         given_memory = 0 if memory_latent_idx is None else memory_latent_idx.shape[-1]
         memory_frames = given_memory if self.config.use_memory else 0
-        plucker = plucker[:, :, given_memory - memory_frames :]
+        unseen = given_memory - memory_frames
+        plucker = plucker[:, :, unseen:] if isinstance(plucker, Tensor) else plucker.since(unseen)
         frames = plucker.shape[2]
         new_frames = frames - memory_frames
         if plucker.shape[1] != PLUCKER_CHANNELS or new_frames < 1:
@@ -168,10 +170,13 @@ class WorldTransformer(nn.Module):
         embedded: Tensor = self.text_embedding(F.pad(context, (0, 0, 0, length - context.shape[1])))
         return embedded
 
-    def embed_camera(self, plucker: Tensor) -> Tensor:
-        """Camera map (B, 1536, F, h, w) → (B, N, D)."""
-        patches = patchify(plucker.to(self.device, self.dtype), self.config.patch_size)
-        camera = self.patch_embedding_wancamctrl(patches)
+    def embed_camera(self, plucker: Tensor | CameraRays) -> Tensor:
+        """Camera map (B, 1536, F, h, w), or what it is made of → (B, N, D)."""
+        layer = self.patch_embedding_wancamctrl
+        if isinstance(plucker, Tensor):
+            camera = layer(patchify(plucker.to(self.device, self.dtype), self.config.patch_size))
+        else:
+            camera = plucker.project(layer.weight, layer.bias, self.config.patch_size)
         hidden: Tensor = camera + self.c2ws_hidden_states_layer2(F.silu(self.c2ws_hidden_states_layer1(camera)))
         return hidden
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .checkpoints import load_weights
 from .compiling import compile_blocks
-from .draw import ClipDraw, ClipMix, kind_of
+from .draw import ClipDraw, ClipMix, Kind
 from .error_buffer import ErrorConfig
 from .evaluation.rollouts import EvaluationConfig, report
 from .flow import FlowMatching
@@ -25,6 +25,7 @@ from .muon import OptimizerConfig
 from .progress import Budget, Progress, StageClock, write_metrics
 from .prompts import PromptTokens
 from .rendering import RenderConfig
+from .replay import Replay
 from .stage import Learner, Workplace, run
 from .vae import running_encoder
 from .warm import Helper, needs
@@ -69,12 +70,17 @@ def train_base(recipe: BaseRecipe, place: Workplace, clock: StageClock) -> dict[
     flow = FlowMatching(recipe.errors, place, data.streams.shape, salt=STAGE)
     waited_s = helper.wait()
     progress = Progress(STAGE, clock.budget(recipe.budget, recipe.finish_s), place.ranks, folder, first_step=first_step)
+    replay = Replay(place.device, [draw.generator, flow.generator])
+
+    def learn(kind: Kind) -> Mapping[str, Tensor]:
+        loss = flow.loss(running, draw.draw(kind, recipe.batch))
+        norm = learner.learn(loss)
+        return {"loss": loss.detach(), kind: loss.detach(), "grad": norm}
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
-        clips = draw.draw(recipe.batch)
-        loss = flow.loss(running, clips)
-        norm = learner.learn(loss, scale)
-        return {"loss": loss, kind_of(clips): loss, "grad": norm}
+        learner.pace(scale)
+        kind = draw.next_kind()
+        return replay(kind, lambda: learn(kind))
 
     run(progress, step, lambda number: learner.save(folder, number, {}))
     figures: dict[str, Any] = {

@@ -8,12 +8,12 @@ latents, h×w latent grid, F video frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from ..model.camera import ray_map
+from ..model.camera import CameraRays
 from ..model.clip import FIRST_CLIP_FRAMES, FIRST_CLIP_LATENTS, LATER_CLIP_FRAMES, NEW_LATENTS, PAST_LATENTS
 from ..model.conditioning import Conditioning
 from ..model.denoise import NEUTRAL_KEYBOARD, NEUTRAL_MOUSE
@@ -65,6 +65,18 @@ class Clips:
         given = self.memory_frames + self.known
         return given * tokens, (self.latents.shape[2] - self.known) * tokens
 
+    def take(self, other: Clips) -> None:
+        """Overwrites all tensors with those of clips of the same kind and number."""
+        for name in (item.name for item in fields(self) if item.name != "known"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine is not None:
+                mine.copy_(theirs)
+
+    def clone(self) -> Clips:
+        """The same clips in memory of their own."""
+        tensors = {name: getattr(self, name) for name in (item.name for item in fields(self) if item.name != "known")}
+        return replace(self, **{name: value.clone() for name, value in tensors.items() if value is not None})
+
     def without_memory(self) -> Clips:
         return replace(self, cameras=self.cameras[:, self.memory_frames :], memory=None, memory_idx=None)
 
@@ -81,14 +93,12 @@ class Clips:
 
 def condition(network: WorldTransformer, clips: Clips, context: Tensor, *, camera_cache: bool = False) -> Conditioning:
     """The network's conditioning of clips with text states `context` (B, L, text_dim), zero where there is no token."""
-    batch, frames = clips.cameras.shape[:2]
     grid = (clips.latents.shape[3], clips.latents.shape[4])
-    rays = ray_map(clips.cameras.flatten(0, 1).float(), grid=grid, dtype=network.dtype)
     stop = clips.start + clips.latents.shape[2]
-    shape = (batch, clips.memory_frames)
+    shape = (len(clips.cameras), clips.memory_frames)
     return network.prepare(
         context=context,
-        plucker=split_dim(rays, 2, (batch, frames)).squeeze(0).transpose(0, 1),
+        plucker=CameraRays(cameras=clips.cameras.float(), grid=grid),
         predict_range=torch.stack([clips.start, stop], dim=1),
         keyboard=clips.keyboard,
         mouse=clips.mouse,

@@ -20,7 +20,7 @@ from ..model.sampler import TIMESTEPS, StepWeights, unipc_schedule
 from .base import load_model, training_latents
 from .clips import Clips
 from .compiling import compile_blocks
-from .draw import ClipDraw, ClipMix
+from .draw import ClipDraw, ClipMix, Kind
 from .evaluation.rollouts import EvaluationConfig, report
 from .footage import LatentSet, Starts
 from .latents import encode_starts
@@ -28,6 +28,7 @@ from .muon import OptimizerConfig
 from .progress import Budget, Progress, StageClock, learning_rate, write_metrics
 from .prompts import VARIANTS, PromptTokens
 from .rendering import RenderConfig
+from .replay import Replay
 from .selfplay import Solver, frames_needed, roll, segment_clips
 from .stage import Learner, Workplace, run
 from .vae import running_encoder
@@ -68,6 +69,17 @@ class DistillRecipe:
     """Seconds that the last checkpoint and the measurements take."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """What one step is about."""
+
+    kind: Kind
+    segment: int | None
+    """Of the student's own rollout; None for a true clip."""
+    evaluations: int
+    """At which of its evaluations the student learns."""
+
+
 class Distillation:
     """Student, critic and teacher, and one step of each."""
 
@@ -83,6 +95,7 @@ class Distillation:
         self.critic = Learner(load_model(place, "base"), recipe.critic, recipe.ema, place)
         self.generator = place.device_generator(STAGE)
         self.choices = torch.Generator().manual_seed(place.seed)
+        self._clips: dict[Kind, Clips] = {}
         self.draw = ClipDraw(data, recipe.mix, self.null_tokens, seed=place.seed + 1, rank=place.ranks.rank)
 
     @property
@@ -95,11 +108,29 @@ class Distillation:
         critic: Any = self.critic.trainee.running
         return student, critic
 
-    def clips(self, spent: float) -> Clips:
-        """What the student has to make next: a true clip's surroundings, or those of its own rollout."""
+    def choose(self, spent: float) -> Turn:
+        """What the host decides about the next step."""
+        evaluations = 1 + self._choice(len(self.schedule.steps))
         if spent < self.recipe.cold:
-            return self.draw.draw(self.recipe.batch)
-        index = int(torch.randint(self.recipe.max_segments, (), generator=self.choices))
+            return Turn(kind=self.draw.next_kind(), segment=None, evaluations=evaluations)
+        segment = self._choice(self.recipe.max_segments)
+        return Turn(kind="later" if segment else "first", segment=segment, evaluations=evaluations)
+
+    def clips(self, kind: Kind) -> Clips:
+        """What the student has to make, as `next_clips` left it."""
+        return self._clips[kind]
+
+    def next_clips(self, turn: Turn) -> None:
+        """Puts what the student has to make next in its place, the same for all clips of a kind: a true clip's
+        surroundings, or those of its own rollout."""
+        batch = self.recipe.batch
+        clips = self.draw.draw(turn.kind, batch) if turn.segment is None else self._rolled(turn.segment)
+        if turn.kind in self._clips:
+            self._clips[turn.kind].take(clips)
+        else:
+            self._clips[turn.kind] = clips.clone()
+
+    def _rolled(self, index: int) -> Clips:
         rows = self._below(len(self.starts.images))
         variants = self._below(len(VARIANTS))
         episodes = self.starts.episodes.select(rows)
@@ -128,9 +159,9 @@ class Distillation:
         """(B,) the noise level of a step of the sampler."""
         return torch.full_like(clips.start, weights.timestep, dtype=torch.float32) / TIMESTEPS
 
-    def student_loss(self, clips: Clips) -> Tensor:
-        """Its gradient moves the made clips to where the teacher finds them likelier than the critic does."""
-        evaluations = 1 + int(torch.randint(len(self.schedule.steps), (), generator=self.choices))
+    def student_loss(self, clips: Clips, evaluations: int) -> Tensor:
+        """Its gradient moves the clips that the student has made at an evaluation to where the teacher finds them
+        likelier than the critic does."""
         made = self.make(clips, evaluations=evaluations)
         with torch.no_grad():
             sigma = self._sigma(len(made))
@@ -160,6 +191,18 @@ class Distillation:
         null = clips.without_memory().nulled(everywhere, self.null_tokens)
         away = _clean(self.teacher, null, noisy, sigma)
         return away + self.recipe.guidance * (clean - away)
+
+    def learn_critic(self, kind: Kind) -> Mapping[str, Tensor]:
+        loss = self.critic_loss(self.clips(kind))
+        self.critic.learn(loss)
+        return {"critic": loss.detach()}
+
+    def learn_student(self, turn: Turn) -> Mapping[str, Tensor]:
+        loss = self.student_loss(self.clips(turn.kind), turn.evaluations)
+        return {"student": loss.detach(), "grad": self.student.learn(loss)}
+
+    def _choice(self, limit: int) -> int:
+        return int(torch.randint(limit, (), generator=self.choices))
 
     def _below(self, limit: int) -> Tensor:
         return torch.randint(limit, (self.recipe.batch,), generator=self.generator, device=self.device)
@@ -199,17 +242,25 @@ def train_distill(recipe: DistillRecipe, place: Workplace, clock: StageClock) ->
     budget = clock.budget(recipe.budget, recipe.finish_s)
     progress = Progress(STAGE, budget, place.ranks, folder, every=10, first_step=first_step)
 
+    replay = Replay(place.device, [both.generator, both.draw.generator])
+
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
-        # The critic must not lag behind at the end, so its rate falls to a third only.
-        critic_scale = learning_rate(spent, floor=0.3)
+        turn = both.choose(spent)
+        values: dict[str, Tensor] = {}
+
+        def next_clips() -> Mapping[str, Tensor]:
+            both.next_clips(turn)
+            return {}
+
         # A rollout costs more than an update: all updates of a step share its clips, each with noise of its own.
-        clips = both.clips(spent)
-        for _ in range(recipe.cold_critic_steps if spent < recipe.cold else recipe.critic_steps):
-            critic = both.critic_loss(clips)
-            both.critic.learn(critic, critic_scale)
-        student = both.student_loss(clips)
-        norm = both.student.learn(student, scale)
-        return {"student": student, "critic": critic, "grad": norm}
+        replay(("clips", turn.kind, turn.segment), next_clips)
+        for _ in range(recipe.cold_critic_steps if turn.segment is None else recipe.critic_steps):
+            # The critic must not lag behind at the end, so its rate falls to a third only.
+            both.critic.pace(learning_rate(spent, floor=0.3))
+            values |= replay(("critic", turn.kind), lambda: both.learn_critic(turn.kind))
+        both.student.pace(scale)
+        values |= replay(("student", turn.kind, turn.evaluations), lambda: both.learn_student(turn))
+        return values
 
     def save(number: int) -> None:
         both.student.save(folder, number, {})

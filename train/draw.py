@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..model.clip import FIRST_CLIP_LATENTS
 from .clips import Clips, first_clips, later_clips
 from .footage import LatentSet
 from .prompts import VARIANTS
+
+Kind = Literal["first", "later", "memoryless"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,13 +42,20 @@ class ClipDraw:
         self.null_tokens = null_tokens.to(data.streams.device)
         self._first_frames = torch.tensor(data.first_frames, device=data.streams.device)
         self._kinds = torch.Generator().manual_seed(seed)
-        self._generator = torch.Generator(data.streams.device).manual_seed(seed * 31 + rank + 1)
+        self.generator = torch.Generator(data.streams.device).manual_seed(seed * 31 + rank + 1)
 
-    def draw(self, batch: int) -> Clips:
-        kind = float(torch.rand((), generator=self._kinds))
-        if kind < self.mix.first:
+    def next_kind(self) -> Kind:
+        """Of the batch that comes next, by the shares of the mix."""
+        number = float(torch.rand((), generator=self._kinds))
+        if number < self.mix.first:
+            return "first"
+        return "memoryless" if number < self.mix.first + self.mix.memoryless else "later"
+
+    def draw(self, kind: Kind, batch: int) -> Clips:
+        """Clips of one kind; the host decides nothing."""
+        if kind == "first":
             return self._nulled(self.first(batch), self.mix.null)
-        if kind < self.mix.first + self.mix.memoryless:
+        if kind == "memoryless":
             return self._nulled(self.later(batch).without_memory(), 0.5)
         return self._nulled(self.later(batch), self.mix.null)
 
@@ -65,7 +75,7 @@ class ClipDraw:
 
     def _gap(self, batch: int) -> Tensor:
         """Latents by which clips are moved away from their memory, evenly on a log scale."""
-        size = (self._uniform(batch) * torch.log(torch.tensor(float(self.mix.longest_gap)))).exp().long()
+        size = (self._uniform(batch) * math.log(self.mix.longest_gap)).exp().long()
         return size * (self._uniform(batch) < self.mix.gap)
 
     def _nulled(self, clips: Clips, share: float) -> Clips:
@@ -75,14 +85,7 @@ class ClipDraw:
         return self._below(len(VARIANTS), batch)
 
     def _below(self, limit: int, count: int) -> Tensor:
-        return torch.randint(limit, (count,), generator=self._generator, device=self._generator.device)
+        return torch.randint(limit, (count,), generator=self.generator, device=self.generator.device)
 
     def _uniform(self, count: int) -> Tensor:
-        return torch.rand(count, generator=self._generator, device=self._generator.device)
-
-
-def kind_of(clips: Clips) -> str:
-    """Name of a batch's kind in logs."""
-    if clips.latents.shape[2] == FIRST_CLIP_LATENTS:
-        return "first"
-    return "later" if clips.memory_frames else "memoryless"
+        return torch.rand(count, generator=self.generator, device=self.generator.device)

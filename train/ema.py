@@ -20,9 +20,16 @@ class Ema:
         self.updates = 0
         self._live = [param.detach() for param in network.parameters()]
         self._slow = [param.detach() for param in self.network.parameters()]
+        self._weight = torch.ones((), device=self._live[0].device)
+
+    def advance(self) -> None:
+        """Counts the update that comes next; the only part of it that the host decides."""
+        self.updates += 1
+        self._weight.fill_(1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates)))
 
     @torch.no_grad()
     def update(self) -> None:
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(self._slow, self._live, 1.0 - decay)
+        """Moves towards the network, by what `advance` found."""
+        away = torch._foreach_sub(self._live, self._slow)
+        torch._foreach_mul_(away, self._weight)
+        torch._foreach_add_(self._slow, away)

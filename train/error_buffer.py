@@ -27,34 +27,31 @@ class ErrorConfig:
 
 
 class ErrorBuffer:
-    """A ring of mistakes (clips, C, N, h, w) on the device."""
+    """A ring of mistakes (clips, C, N, h, w) on the device, which also counts them: the host need not know."""
 
     def __init__(self, config: ErrorConfig, shape: tuple[int, ...], generator: torch.Generator) -> None:
         self.config = config
         self._generator = generator
         self._ring = torch.zeros(config.clips, *shape, device=generator.device)
-        self._filled = 0
-        self._next = 0
+        self._put = torch.zeros((), dtype=torch.long, device=generator.device)
 
     def put(self, mistakes: Tensor) -> None:
         """Keeps mistakes (n, C, N, h, w), n no more than the buffer's size, in the place of the oldest."""
-        places = (self._next + torch.arange(len(mistakes), device=mistakes.device)) % self.config.clips
-        self._ring[places] = mistakes.detach().to(self._ring)
-        self._next = (self._next + len(mistakes)) % self.config.clips
-        self._filled = min(self.config.clips, self._filled + len(mistakes))
+        places = (self._put + torch.arange(len(mistakes), device=mistakes.device)) % self.config.clips
+        self._ring.index_copy_(0, places, mistakes.detach().to(self._ring))
+        self._put += len(mistakes)
 
     def draw(self, count: int, frames: int, *, consecutive: bool, share: float) -> Tensor:
-        """γδ (count, C, frames, h, w): of successive latents, or each latent's from a clip and place of its own."""
-        device = self._ring.device
-        if not self._filled:
-            channels, _, height, width = self._ring.shape[1:]
-            return torch.zeros(count, channels, frames, height, width, device=device)
+        """γδ (count, C, frames, h, w): of successive latents, or each latent's from a clip and place of its own; zeros
+        while there are none."""
         span = self._ring.shape[2]
         shape = (count, 1) if consecutive else (count, frames)
-        clip = self._random(*shape).mul(self._filled).long()
+        # An empty ring holds zeros.
+        filled = self._put.clamp(1, self.config.clips)
+        clip = (self._random(*shape) * filled).long().clamp(max=self.config.clips - 1)
         if consecutive:
             first = self._random(count, 1).mul(span - frames + 1).long()
-            place = first + torch.arange(frames, device=device)
+            place = first + torch.arange(frames, device=self._ring.device)
         else:
             place = self._random(count, frames).mul(span).long()
         drawn = self._ring[clip.expand(count, frames), :, place].movedim(1, 2)

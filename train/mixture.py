@@ -11,7 +11,7 @@ from torch import Tensor
 from ..model.mixture import HIGH_NOISE, LOW_NOISE
 from .base import load_model, training_latents
 from .compiling import compile_blocks
-from .draw import ClipDraw, ClipMix
+from .draw import ClipDraw, ClipMix, Kind
 from .error_buffer import ErrorConfig
 from .flow import FlowMatching
 from .footage import LatentSet
@@ -19,6 +19,7 @@ from .muon import OptimizerConfig
 from .progress import Budget, Progress, StageClock, write_metrics
 from .prompts import PromptTokens
 from .rendering import RenderConfig
+from .replay import Replay
 from .stage import Learner, Workplace, run
 from .warm import Helper, needs
 
@@ -86,10 +87,16 @@ def _train_expert(
     draw = ClipDraw(data, recipe.mix, null_tokens, seed=place.seed + 2, rank=place.ranks.rank)
     flow = FlowMatching(recipe.errors, place, data.streams.shape, salt=name, levels=levels)
     progress = Progress(name, budget, place.ranks, folder, first_step=first_step)
+    replay = Replay(place.device, [draw.generator, flow.generator])
+
+    def learn(kind: Kind) -> Mapping[str, Tensor]:
+        loss = flow.loss(running, draw.draw(kind, recipe.batch))
+        return {"loss": loss.detach(), "grad": learner.learn(loss)}
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
-        loss = flow.loss(running, draw.draw(recipe.batch))
-        return {"loss": loss, "grad": learner.learn(loss, scale)}
+        learner.pace(scale)
+        kind = draw.next_kind()
+        return replay(kind, lambda: learn(kind))
 
     run(progress, step, lambda number: learner.save(folder, number, {}))
     last = progress.rows[-1]["loss"] if progress.rows else float("nan")

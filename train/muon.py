@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,24 +51,36 @@ def orthogonalize(stack: Tensor) -> Tensor:
 
 
 class _Shape:
-    """All parameters that have the same matrix shape, and their momentum as one stack."""
+    """All parameters that have the same matrix shape; their gradients and momentum as one stack (n, rows, columns)."""
 
-    def __init__(self, params: list[nn.Parameter]) -> None:
+    def __init__(self, params: list[nn.Parameter], gradients: Tensor) -> None:
         self.params = params
-        self.rows = params[0].shape[0]
-        self.columns = params[0].numel() // self.rows
-        self.momentum = torch.zeros(len(params), self.rows, self.columns, device=params[0].device)
+        self.size = params[0].shape[0], params[0].numel() // params[0].shape[0]
+        self.gradients = gradients.view(len(params), *self.size)
+        self.momentum = torch.zeros_like(self.gradients)
 
-    def grads(self) -> Tensor:
-        """Gradients as (n, rows, columns); zeros for parameters that took no part."""
-        flat = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.params]
-        return torch.stack([grad.reshape(self.rows, self.columns).float() for grad in flat])
+    @property
+    def gain(self) -> float:
+        """Steps of tall matrices are larger, so that what they add to is moved as far."""
+        rows, columns = self.size
+        return math.sqrt(max(1.0, rows / columns))
 
 
 class Muon:
-    """The optimizer of every training stage. Parameters are float32."""
+    """The optimizer of every training stage. Parameters are float32.
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], config: OptimizerConfig) -> None:
+    Gradients are collected in one flat buffer, in which those of one shape lie together. Neither a step nor its rate
+    asks anything of the host, so steps can be recorded and replayed.
+    """
+
+    def __init__(
+        self,
+        named: Iterable[tuple[str, nn.Parameter]],
+        config: OptimizerConfig,
+        *,
+        source: Callable[[nn.Parameter], nn.Parameter] = lambda param: param,
+    ) -> None:
+        """`source` tells which parameter backward passes leave a parameter's gradient at."""
         self.config = config
         shapes: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
         rest: list[nn.Parameter] = []
@@ -77,58 +89,71 @@ class Muon:
                 shapes[(param.shape[0], param.numel() // param.shape[0])].append(param)
             else:
                 rest.append(param)
-        self._shapes = [_Shape(params) for params in shapes.values()]
+        params = [param for group in shapes.values() for param in group] + rest
+        sizes = [param.numel() for param in params]
+        self._sources = [source(param) for param in params]
+        self.gradient = torch.zeros(sum(sizes), device=params[0].device)
+        """Of all parameters, flat; what a step reads and may change."""
+        self._gradients = [
+            flat.view(param.shape) for flat, param in zip(torch.split(self.gradient, sizes), params, strict=True)
+        ]
+        stacks = torch.split(
+            self.gradient, [*(sum(p.numel() for p in group) for group in shapes.values()), sum(p.numel() for p in rest)]
+        )
+        self._shapes = [_Shape(group, flat) for group, flat in zip(shapes.values(), stacks[:-1], strict=True)]
         self._rest = rest
+        self._rest_gradients = self._gradients[len(params) - len(rest) :]
+        self._one = torch.ones((), device=self.gradient.device)
+        self._rate = torch.full((), config.adam_lr, device=self.gradient.device)
         self._adam = torch.optim.AdamW(
             rest or [nn.Parameter(torch.zeros(1))],
-            lr=config.adam_lr,
+            lr=self._rate,
             betas=config.betas,
             weight_decay=config.weight_decay,
-            fused=bool(rest) and rest[0].is_cuda,
+            fused=True,
+            capturable=self._rate.is_cuda,
         )
 
-    @property
-    def params(self) -> list[nn.Parameter]:
-        return [param for shape in self._shapes for param in shape.params] + self._rest
-
-    def zero_grad(self) -> None:
-        for param in self.params:
-            param.grad = None
+    @torch.no_grad()
+    def collect(self) -> None:
+        """Takes the gradients that backward passes left, adding zeros for parameters that took no part."""
+        pairs = zip(self._gradients, self._sources, strict=True)
+        found = [(kept, source.grad) for kept, source in pairs if source.grad is not None]
+        if len(found) < len(self._sources):
+            self.gradient.zero_()
+        torch._foreach_copy_([kept for kept, _ in found], [grad for _, grad in found])
+        for source in self._sources:
+            source.grad = None
 
     @torch.no_grad()
-    def step(self, scale: float = 1.0) -> Tensor:
-        """One update with both peak steps times `scale`; returns the gradient norm before clipping, on the device.
+    def step(self, scale: Tensor | None = None) -> Tensor:
+        """One update by the collected gradients with both peak steps times `scale` (), 1 by default; returns the
+        gradient norm before clipping, on the device.
 
         Gradients that are not finite count as zero: one bad batch must not end a run.
         """
-        norm = self._clip()
-        is_finite = torch.isfinite(norm)
-        for shape in self._shapes:
-            self._muon_step(shape, torch.where(is_finite, shape.grads(), 0.0), self.config.muon_lr * scale)
-        for param in self._rest:
-            if param.grad is not None:
-                param.grad = torch.where(is_finite, param.grad, 0.0)
-        for group in self._adam.param_groups:
-            group["lr"] = self.config.adam_lr * scale
-        self._adam.step()
-        return norm
-
-    def _clip(self) -> Tensor:
-        grads = [param.grad for param in self.params if param.grad is not None]
-        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+        scale = self._one if scale is None else scale
+        norm: Tensor = torch.linalg.vector_norm(self.gradient)
         factor = (self.config.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-        torch._foreach_mul_(grads, factor)
+        self.gradient.mul_(factor).masked_fill_(~torch.isfinite(norm), 0.0)
+        for shape in self._shapes:
+            self._muon_step(shape, scale * self.config.muon_lr)
+        self._rate.copy_(scale * self.config.adam_lr)
+        for param, gradient in zip(self._rest, self._rest_gradients, strict=True):
+            param.grad = gradient
+        self._adam.step()
+        self._adam.zero_grad()
         return norm
 
-    def _muon_step(self, shape: _Shape, grads: Tensor, lr: float) -> None:
-        shape.momentum.lerp_(grads, 1.0 - self.config.momentum)
-        update = orthogonalize(grads.lerp_(shape.momentum, self.config.momentum))
-        size = lr * math.sqrt(max(1.0, shape.rows / shape.columns))
-        decay = 1.0 - lr * self.config.weight_decay
-        deltas = [delta.reshape(p.shape).to(p.dtype) for delta, p in zip(update, shape.params, strict=True)]
+    def _muon_step(self, shape: _Shape, rate: Tensor) -> None:
+        shape.momentum.lerp_(shape.gradients, 1.0 - self.config.momentum)
+        update = orthogonalize(torch.lerp(shape.gradients, shape.momentum, self.config.momentum))
+        # In a parameter's own shape and float32: what is added fits what it is added to.
+        deltas = (update.float() * (-rate * shape.gain)).unbind()
         params: list[Tensor] = list(shape.params)
-        torch._foreach_mul_(params, decay)
-        torch._foreach_add_(params, deltas, alpha=-size)
+        if self.config.weight_decay:
+            torch._foreach_mul_(params, 1.0 - rate * self.config.weight_decay)
+        torch._foreach_add_(params, [delta.view(p.shape) for delta, p in zip(deltas, params, strict=True)])
 
     def state_dict(self) -> dict[str, Any]:
         return {"adam": self._adam.state_dict(), "momentum": [shape.momentum for shape in self._shapes]}
@@ -141,6 +166,8 @@ class Muon:
         for shape, value in zip(self._shapes, momentum, strict=True):
             shape.momentum.copy_(value)
         self._adam.load_state_dict(state["adam"])
+        for group in self._adam.param_groups:
+            group["lr"] = self._rate
 
 
 def is_matrix(name: str, param: nn.Parameter) -> bool:

@@ -22,32 +22,22 @@ class Trainee(Generic[Network]):
         self.network = network
         self.running: Network = network if dtype == torch.float32 else copy.deepcopy(network).to(dtype)
         # All of them: those that do not learn may still be loaded from a checkpoint.
-        self._pairs = list(zip(network.parameters(), self.running.parameters(), strict=True))
+        self._twins = dict(zip(network.parameters(), self.running.parameters(), strict=True))
 
     @property
     def is_copy(self) -> bool:
         return self.running is not self.network
 
-    def collect_gradients(self) -> None:
-        """Moves the running copy's gradients to the float32 weights."""
-        if not self.is_copy:
-            return
-        learned: list[tuple[nn.Parameter, Tensor]] = []
-        for slow, fast in self._pairs:
-            if fast.grad is not None:
-                learned.append((slow, fast.grad))
-            slow.grad = fast.grad = None
-        gradients = [torch.empty_like(slow) for slow, _ in learned]
-        torch._foreach_copy_(gradients, [gradient for _, gradient in learned])
-        for (slow, _), gradient in zip(learned, gradients, strict=True):
-            slow.grad = gradient
+    def twin(self, param: nn.Parameter) -> nn.Parameter:
+        """The parameter of the running network that stands for one of the network: it gets the gradients."""
+        return self._twins[param]
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Rounds the float32 weights into the running copy, after an optimizer step."""
         if self.is_copy:
-            slow: list[Tensor] = [pair[0].detach() for pair in self._pairs]
-            fast: list[Tensor] = [pair[1].detach() for pair in self._pairs]
+            slow: list[Tensor] = [param.detach() for param in self._twins]
+            fast: list[Tensor] = [param.detach() for param in self._twins.values()]
             torch._foreach_copy_(fast, slow)
 
 

@@ -84,6 +84,7 @@ def _train_one(recipe: PruneRecipe, place: Workplace, pool: FramePool, rate: flo
     generator = place.generator(name)
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
+        learner.pace(scale)
         crop = next(crop for crop in recipe.crops if spent <= crop.until)
         video = pool.draw(crop, generator, place.dtype)
         with torch.no_grad():
@@ -92,7 +93,7 @@ def _train_one(recipe: PruneRecipe, place: Workplace, pool: FramePool, rate: flo
         made = draw_pixels(running(latents, piece_latents=WHOLE)[0])
         true = picture_loss(recipe.loss, made, draw_pixels(video))
         loss = (1 - recipe.teacher) * true + recipe.teacher * picture_loss(recipe.loss, made, goal)
-        return {"loss": loss, "grad": learner.learn(loss, scale)}
+        return {"loss": loss, "grad": learner.learn(loss)}
 
     run(progress, step, lambda number: learner.save(folder, number, {}))
     figures = {f"steps_{name}": float(progress.step)}

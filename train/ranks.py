@@ -1,8 +1,8 @@
 """Data parallelism: every rank trains on its own samples and the gradients are averaged.
 
 One process is the ordinary case and needs nothing. Under `torchrun` the ranks find each other through the environment.
-Gradients are averaged by hand, in one flat all-reduce, because a step may run several networks and several backward
-passes, which a wrapper around one module would not see.
+Gradients are averaged by hand, as the optimizer's one flat buffer, because a step may run several networks and several
+backward passes, which a wrapper around one module would not see.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,16 +29,11 @@ class Ranks:
     def is_first(self) -> bool:
         return self.rank == 0
 
-    def average_gradients(self, params: Iterable[nn.Parameter]) -> None:
-        """Replaces each gradient by its mean over the ranks."""
-        if self.size == 1:
-            return
-        grads = [p.grad for p in params if p.grad is not None]
-        flat = torch.cat([grad.reshape(-1) for grad in grads])
-        dist.all_reduce(flat)
-        flat.div_(self.size)
-        for grad, mean in zip(grads, torch.split(flat, [grad.numel() for grad in grads]), strict=True):
-            grad.copy_(mean.view_as(grad))
+    def average(self, gradient: Tensor) -> None:
+        """Replaces a flat gradient by its mean over the ranks."""
+        if self.size > 1:
+            dist.all_reduce(gradient)
+            gradient.div_(self.size)
 
     def agree(self, value: float) -> float:
         """The first rank's number, so that all ranks stop at the same step."""

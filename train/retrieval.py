@@ -28,7 +28,7 @@ def first_frame(start: Tensor) -> Tensor:
 
 def query_frames(start: Tensor) -> Tensor:
     """(…, M) query frames of later clips that start at latents `start` (…,)."""
-    return first_frame(start)[..., None] + LATER_CLIP_FRAMES - torch.tensor(QUERY_OFFSETS, device=start.device)
+    return first_frame(start)[..., None] + LATER_CLIP_FRAMES - _query_offsets(start.device)
 
 
 def retrieve(extrinsics: Tensor, start: Tensor, *, latest: int) -> Tensor:
@@ -108,6 +108,12 @@ def _rotate(matrices: Tensor, points: Tensor) -> Tensor:
     for k in (1, 2):
         total = (exact[..., k, None] * wide[..., None, k, :] + total).float()
     return total
+
+
+@lru_cache(maxsize=4)
+def _query_offsets(device: torch.device) -> Tensor:
+    """(M,) int64."""
+    return torch.tensor(QUERY_OFFSETS, device=device)
 
 
 @lru_cache(maxsize=4)

@@ -64,7 +64,8 @@ def _vae_step(
     def step() -> None:
         clip = pool.draw(crop, generator, place.dtype)
         made, divergence = network(clip, torch.randn(network.latent_shape(clip), device=place.device))
-        learner.learn(picture_loss(recipe.vae.loss, draw_pixels(made), draw_pixels(clip)) + divergence * 1e-6, 0.1)
+        learner.pace(0.1)
+        learner.learn(picture_loss(recipe.vae.loss, draw_pixels(made), draw_pixels(clip)) + divergence * 1e-6)
 
     return _timed(label, step, crop.clips * crop.frames, place)
 

@@ -66,21 +66,27 @@ class Learner:
     def __init__(self, network: nn.Module, config: OptimizerConfig, ema: float, place: Workplace) -> None:
         self.place = place
         self.trainee = Trainee(network, dtype=place.dtype)
-        self.optimizer = Muon(((n, p) for n, p in network.named_parameters() if p.requires_grad), config)
+        named = ((name, param) for name, param in network.named_parameters() if param.requires_grad)
+        self.optimizer = Muon(named, config, source=self.trainee.twin)
         self.ema = Ema(network, ema)
         self.peak = 1.0
+        self._scale = torch.ones((), device=place.device)
 
     @property
     def network(self) -> nn.Module:
         return self.trainee.network
 
-    def learn(self, loss: Tensor, scale: float) -> Tensor:
-        """One update towards a lower loss with the learning rates times `scale`; returns the gradient norm."""
+    def pace(self, scale: float) -> None:
+        """Sets the next update's learning rates to the peak times `scale`: all that an update takes from the host."""
+        self._scale.fill_(scale * self.peak)
+        self.ema.advance()
+
+    def learn(self, loss: Tensor) -> Tensor:
+        """One update towards a lower loss, at the pace that was set; returns the gradient norm."""
         loss.backward()  # type: ignore[no-untyped-call]
-        self.trainee.collect_gradients()
-        self.place.ranks.average_gradients(self.optimizer.params)
-        norm = self.optimizer.step(scale * self.peak)
-        self.optimizer.zero_grad()
+        self.optimizer.collect()
+        self.place.ranks.average(self.optimizer.gradient)
+        norm = self.optimizer.step(self._scale)
         self.trainee.refresh()
         self.ema.update()
         return norm

@@ -78,12 +78,13 @@ def train_vae(recipe: VAERecipe, place: Workplace, clock: StageClock, *, encoder
     generator = place.generator(STAGE)
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
+        learner.pace(scale)
         crop = next(crop for crop in recipe.crops if spent <= crop.until)
         video = pool.draw(crop, generator, place.dtype)
         noise = torch.randn(network.latent_shape(video), device=place.device)
         made, divergence = network(video, noise)
         picture = picture_loss(recipe.loss, draw_pixels(made), draw_pixels(video))
-        norm = learner.learn(picture + recipe.kl * divergence, scale)
+        norm = learner.learn(picture + recipe.kl * divergence)
         with torch.no_grad():
             quality = psnr(draw_pixels(made), draw_pixels(video)).mean()
         return {"loss": picture, "kl": divergence, "psnr": quality, "grad": norm}

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from worldloom.model.camera import camera_map, clip_cameras, ray_map
+from worldloom.model.camera import CameraRays, camera_map, clip_cameras, ray_map
 from worldloom.model.clip import ClipInputs, MemoryView, advance, initial_state, plan_clip
+from worldloom.model.layout import patchify
 from worldloom.model.poses import extrinsics_of, integrate_poses
 
 from .golden import golden, relative_error, shared_golden
@@ -106,6 +107,23 @@ def test_channels_are_ray_then_pixel_row_then_pixel_column(grid: tuple[int, int]
     direction = cameras[1, :3, :3] @ torch.tensor([x, y, 1.0], dtype=torch.float64)
     expected = torch.cat([cameras[1, :3, 3], direction / direction.norm()])
     torch.testing.assert_close(rays[:, 7, 11, 1, h - 1, w - 1], expected)
+
+
+@pytest.mark.parametrize("patch", [(1, 1, 1), (1, 2, 1), (1, 2, 2)])
+def test_rays_are_projected_as_the_map_that_they_make(patch: tuple[int, int, int]) -> None:
+    clips = [torch.from_numpy(clip_cameras(clip)).float() for clip in golden_clips()]
+    cameras = torch.stack([clips[1][:15], clips[0]])
+    generator = torch.Generator().manual_seed(0)
+    columns = 1536 * patch[1] * patch[2]
+    weight = torch.randn(8, columns, generator=generator) / columns**0.5
+    bias = torch.randn(8, generator=generator)
+    rays = CameraRays(cameras=cameras, grid=GRID)
+    maps = torch.cat([ray_map(one, grid=GRID, dtype=torch.float32) for one in cameras])
+    assert rays.shape == maps.shape
+    expected = torch.nn.functional.linear(patchify(maps, patch), weight, bias)
+    torch.testing.assert_close(rays.project(weight, bias, patch), expected, atol=1e-5, rtol=1e-5)
+    later = torch.nn.functional.linear(patchify(maps[:, :, 3:], patch), weight, bias)
+    torch.testing.assert_close(rays.since(3).project(weight, bias, patch), later, atol=1e-5, rtol=1e-5)
 
 
 def test_a_map_can_be_made_in_bfloat16() -> None:

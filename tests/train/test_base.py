@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from worldloom.train.draw import ClipDraw, ClipMix, kind_of
+from worldloom.train.draw import ClipDraw, ClipMix
 from worldloom.train.error_buffer import ErrorBuffer, ErrorConfig
 from worldloom.train.flow import FlowMatching
 from worldloom.train.muon import OptimizerConfig
@@ -32,8 +32,9 @@ def test_loss_falls_clearly_and_sampling_gives_what_was_learned(place: Workplace
     steps = 60
     losses = []
     for step in range(steps):
-        loss = flow.loss(model, draw.draw(8))
-        learner.learn(loss, 1.0 - step / steps)
+        loss = flow.loss(model, draw.draw(draw.next_kind(), 8))
+        learner.pace(1.0 - step / steps)
+        learner.learn(loss)
         losses.append(loss.item())
     assert sum(losses[-10:]) < 0.4 * sum(losses[:10])
     clips = draw.later(4)
@@ -45,9 +46,11 @@ def test_loss_falls_clearly_and_sampling_gives_what_was_learned(place: Workplace
 def test_batches_mix_all_kinds_and_ranks_agree_on_each() -> None:
     data = two_places()
     draws = [ClipDraw(data, ClipMix(first=0.4, memoryless=0.3), NULL, seed=3, rank=rank) for rank in (0, 1)]
-    kinds = [[kind_of(draw.draw(2)) for _ in range(20)] for draw in draws]
+    kinds = [[draw.next_kind() for _ in range(20)] for draw in draws]
     assert kinds[0] == kinds[1]
     assert set(kinds[0]) == {"first", "later", "memoryless"}
+    shapes = {kind: (clips.known, clips.memory_frames) for kind in kinds[0] for clips in [draws[0].draw(kind, 2)]}
+    assert shapes == {"first": (1, 0), "later": (4, 5), "memoryless": (4, 0)}
 
 
 def test_gaps_move_the_clip_and_leave_its_memory() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from worldloom.memory.retrieval import select_frames
+from worldloom.model.camera import CameraRays, ray_map
 from worldloom.model.clip import ClipInputs, MemoryQuery, MemoryView, advance, initial_state, plan_clip
 from worldloom.model.denoise import ClipTensors, denoise
 from worldloom.model.poses import integrate_poses
@@ -127,7 +128,9 @@ def test_batched_conditioning_equals_that_of_planned_clips(segment: int) -> None
     for row, one in enumerate(walks):
         plan = planned(one)[segment]
         tensors = tensors_of(plan, one, torch.zeros(1, 32), torch.zeros(1))
-        torch.testing.assert_close(built["plucker"][row : row + 1], tensors.plucker, atol=1e-5, rtol=1e-5)
+        rays = cast(CameraRays, built["plucker"])
+        made = ray_map(rays.cameras[row], grid=rays.grid, dtype=torch.float32)
+        torch.testing.assert_close(made, tensors.plucker, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(built["keyboard"][row], tensors.keyboard[0], atol=0, rtol=0)
         torch.testing.assert_close(built["mouse"][row], tensors.mouse[0], atol=0, rtol=0)
         assert tuple(built["predict_range"][row].tolist()) == tensors.predict_range

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from worldloom.train.checkpoints import save_weights
-from worldloom.train.clips import Episodes
-from worldloom.train.distill import Distillation, DistillRecipe
+from worldloom.train.clips import Clips, Episodes
+from worldloom.train.distill import Distillation, DistillRecipe, Turn
 from worldloom.train.footage import Starts
 from worldloom.train.muon import OptimizerConfig
 from worldloom.train.progress import Budget
@@ -44,8 +44,12 @@ def distillation(tmp_path: Path) -> Distillation:
     return Distillation(RECIPE, place, data, starts, NULL)
 
 
+def true_clips(distillation: Distillation) -> Clips:
+    return distillation.draw.draw("later", RECIPE.batch)
+
+
 def test_a_student_that_the_critic_mistakes_for_the_teacher_is_left_alone(distillation: Distillation) -> None:
-    loss = distillation.student_loss(distillation.clips(0.0))
+    loss = distillation.student_loss(true_clips(distillation), 2)
     torch.autograd.backward(loss)
     student, _ = distillation.running
     # Critic and teacher are still one: there is no difference to follow.
@@ -56,20 +60,20 @@ def test_a_critic_that_differs_moves_the_student_and_nobody_else(distillation: D
     student, critic = distillation.running
     with torch.no_grad():
         critic.transformer.head.head.bias.add_(0.5)
-    torch.autograd.backward(distillation.student_loss(distillation.clips(0.0)))
+    torch.autograd.backward(distillation.student_loss(true_clips(distillation), 2))
     assert any(p.grad is not None and float(p.grad.abs().max()) > 1e-6 for p in student.parameters())
     assert all(p.grad is None for model in (critic, distillation.teacher) for p in model.parameters())
 
 
 def test_the_critic_learns_from_what_the_student_makes(distillation: Distillation) -> None:
     student, critic = distillation.running
-    torch.autograd.backward(distillation.critic_loss(distillation.clips(0.0)))
+    torch.autograd.backward(distillation.critic_loss(true_clips(distillation)))
     assert any(p.grad is not None and bool(p.grad.any()) for p in critic.parameters())
     assert all(p.grad is None for p in student.parameters())
 
 
 def test_the_last_evaluation_gives_what_the_sampler_gives(distillation: Distillation) -> None:
-    clips = distillation.clips(0.0)
+    clips = true_clips(distillation)
     state = distillation.generator.get_state()
     with torch.no_grad():
         made = distillation.make(clips, evaluations=3)
@@ -77,6 +81,27 @@ def test_the_last_evaluation_gives_what_the_sampler_gives(distillation: Distilla
     noise = torch.randn(clips.new.shape, generator=distillation.generator)
     expected = sample(distillation.running[0], clips, noise, steps=3, shift=5.0)
     torch.testing.assert_close(made, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_what_comes_next_is_put_where_the_last_was(distillation: Distillation) -> None:
+    turns = [Turn(kind="later", segment=segment, evaluations=1) for segment in (None, 1)]
+    distillation.next_clips(turns[0])
+    place = distillation.clips("later")
+    before = place.clone()
+    distillation.next_clips(turns[1])
+    assert distillation.clips("later") is place
+    assert not torch.equal(place.latents, before.latents)
+    assert bool((place.start == 11).all())
+
+
+def test_turns_go_through_all_segments_and_evaluations(distillation: Distillation) -> None:
+    cold = [distillation.choose(0.1) for _ in range(40)]
+    rolled = [distillation.choose(0.9) for _ in range(40)]
+    assert {turn.segment for turn in cold} == {None}
+    assert {turn.kind for turn in cold} == {"first", "later"}
+    assert {turn.segment for turn in rolled} == {0, 1}
+    assert {turn.evaluations for turn in rolled} == {1, 2, 3}
+    assert all(turn.kind == ("later" if turn.segment else "first") for turn in rolled)
 
 
 def test_rollouts_remember_their_own_latents(distillation: Distillation) -> None:

@@ -42,7 +42,8 @@ def test_autoencoder_learns_a_small_pool(tmp_path: Path) -> None:
         video = pool.draw(CROP, generator, torch.float32)
         made, divergence = network(video, torch.zeros(network.latent_shape(video)))
         loss = picture_loss(PictureLossConfig(), draw_pixels(made), draw_pixels(video))
-        learner.learn(loss + 1e-5 * divergence, 1.0 - step / 40)
+        learner.pace(1.0 - step / 40)
+        learner.learn(loss + 1e-5 * divergence)
         qualities.append(float(psnr(draw_pixels(made.detach()), draw_pixels(video)).mean()))
     assert sum(qualities[-5:]) / 5 > sum(qualities[:5]) / 5 + 5.0
 
