@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from ...errors import ConfigError
 from ...model.precision import Precision
 from ...model.preset import DecoderChoice
+from ...parallel.planner import Placement
 
 Positive = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -28,7 +29,7 @@ class _Record(BaseModel):
     steps: Count
     precision: Precision
     decoder: DecoderChoice
-    placement: Literal["single", "replicated", "pipelined"]
+    placement: Placement
     """single: all of the model on one device; several GPUs have sessions of their own. replicated: all ranks share each
     step. pipelined: high-noise and low-noise experts have ranks of their own."""
     fps: Positive

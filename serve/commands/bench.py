@@ -147,6 +147,30 @@ def bench_table(results: Path, out: Path) -> None:
     click.echo(f"{len(records)} records → {out}")
 
 
+@bench.command("simulate")
+@model_options()
+@click.option("--gpus", type=click.IntRange(min=1), multiple=True, default=(8, 64, 1000), show_default=True)
+@click.option("--gpu-gb", type=click.FloatRange(min=1), default=150, show_default=True, help="10⁹ bytes of each GPU.")
+@click.option("--results", type=FOLDER, default="ops/bench/results", show_default=True, help="Folder of records.")
+@click.option("--write", is_flag=True, help="Add the records to the folder.")
+def bench_simulate(gpus: tuple[int, ...], gpu_gb: float, results: Path, write: bool, **model: Any) -> None:
+    """How many sessions larger fleets would play, from the measured records, and how well that fits them."""
+    from ..bench.records import read_records, write_record
+    from ..bench.simulated import compare, format_comparison, measured_runs, simulate
+
+    preset = chosen_preset(**model)
+    runs = measured_runs(preset, read_records(results))
+    click.echo(format_comparison(compare(preset, runs)) + "\n")
+    for count in gpus:
+        record = simulate(preset, count, round(1e9 * gpu_gb), runs)
+        click.echo(
+            f"{count:>6} GPUs: {record.sessions} sessions of {record.fps:.1f} frames a second, "
+            f"{record.fps_total:.0f} in all, groups {record.placement}, first frame after {record.first_frame_s:.2f} s"
+        )
+        if write:
+            write_record(record, results / f"{preset.name}_{preset.precision}_simulated_{count}.json")
+
+
 def _run_on_ranks(config: BenchConfig) -> BenchRun | None:
     """The run, on the first of the ranks. Where this process is none of them it starts them, and exits as they do."""
     from ..bench.on_ranks import is_launched, launch, launched_ranks
