@@ -21,7 +21,7 @@ def browser() -> Iterator[Page]:
 
 @pytest.fixture
 def service() -> Iterator[FakeService]:
-    with FakeService(frame_rate=30, chunk_s=0.2).running() as running:
+    with FakeService(frame_rate=60, chunk_s=0.15).running() as running:
         yield running
 
 

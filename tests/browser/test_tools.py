@@ -41,7 +41,9 @@ def test_a_world_is_stopped_and_goes_back_to_an_earlier_place(page: Page, servic
     page.wait_for(f"{STATE} === 'paused'")
     frames = service.sessions["s0"].frame_id
     page.wait_for(f"worldloom.shownId === {frames - 1}")
+    x, y = page.middle("#screen")
     page.click("#rewind")
+    assert page.middle("#screen") == (x, y), "the strip lies over the picture"
     page.evaluate("""document.querySelector('#film [data-chunk="1"]').click()""")
     page.wait_for(f"worldloom.shownId > {frames} && {STATE} === 'playing'")
     assert service.sessions["s0"].branch == 1 and service.sessions["s0"].chunk >= 1

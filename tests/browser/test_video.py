@@ -17,7 +17,7 @@ def old_browser(page: Page) -> Iterator[Page]:
     hide = "delete window.VideoDecoder"
     script = page.call("Page.addScriptToEvaluateOnNewDocument", source=hide)["identifier"]
     page.call("Page.reload")
-    page.wait_for("!document.getElementById('go')?.disabled && !window.VideoDecoder")
+    page.wait_for("document.getElementById('go')?.disabled === false && !window.VideoDecoder")
     yield page
     page.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
 
