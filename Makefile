@@ -7,13 +7,17 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format protocol clean
+.PHONY: demo test e2e check format protocol clean
 
 demo: $(VENV)/.ready
 	$(BIN)/worldloom demo
 
 test: $(VENV)/.ready
 	$(BIN)/pytest
+
+# A game over gRPC, its player in a headless Chromium, two viewers, and a connection that breaks. Fails without Chromium.
+e2e: $(VENV)/.ready
+	WORLDLOOM_E2E=1 $(BIN)/pytest tests/e2e
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .
