@@ -1,4 +1,4 @@
-"""Which rung a connection can bear: down at once when frames come late and little is left to play, up after a calm time.
+"""Which rung a connection can bear: down when frames come late and little is left to play, up after a calm time.
 
 Only the way to the client counts. A world that is made too slowly stalls a client too, but then no frame is on its way.
 """

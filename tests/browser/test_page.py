@@ -181,7 +181,7 @@ def test_a_phone_plays_with_the_thumbs(page: Page, service: FakeService, width: 
     page.wait_for(f"!{lit('left')}")
     assert [event.controls.keyboard.left for event in service.controls] == [True, False]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    inside = """[...document.querySelectorAll('[data-key], #leave, #verbs button:not(#speak), #map-frame')].every((e) => {
+    inside = """[...document.querySelectorAll('[data-key], #leave, #verbs > :not(#speak), #map-frame')].every((e) => {
       const r = e.getBoundingClientRect();
       return r.left >= 0 && r.top >= 0 && r.right <= innerWidth && r.bottom <= innerHeight;
     })"""
