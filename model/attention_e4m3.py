@@ -6,19 +6,32 @@ Layout is (B, S, H, D) as in `attention`. Each head's values are to be multiplie
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from importlib import import_module
 
 import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from .attention import FA3_MODULE, AttentionBackend, is_installed
+from .attention import FA3_MODULE, AttentionBackend, AttentionCore, is_installed
 
 E4M3 = torch.float8_e4m3fn
 
 _LOG2_E = 1 / math.log(2)
 _PROBABILITY_SHIFT = 8.0
 """The largest probability of a row is 2⁸ in e4m3, so that small ones are no denormal numbers: FlashAttention-3's."""
+
+
+class SpreadCore(AttentionCore):
+    """A core whose tokens are spread over several processes, of which this one has some."""
+
+    @abstractmethod
+    def average(self, values: Tensor) -> Tensor:
+        """The mean of all processes' values, with the same bits everywhere."""
+
+    @abstractmethod
+    def attend_e4m3(self, q: Tensor, k: Tensor, v: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+        """`attention_e4m3` over the tokens of all processes, of as many queries as keys."""
 
 
 def attention_e4m3(q: Tensor, k: Tensor, v: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:

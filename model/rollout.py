@@ -121,7 +121,8 @@ class Rollout:
 
 
 def with_image(clip: ClipInputs, tensors: ClipTensors, new: Tensor) -> Tensor:
-    """What a clip adds to its world, (C, 15 or 10, h, w): its new latents (1, C, N, h, w), behind a first clip's image."""
+    """What a clip adds to its world, (C, 15 or 10, h, w): its new latents (1, C, N, h, w), in a first one after the
+    image's."""
     return torch.cat([tensors.clean.to(new), new], dim=2)[0] if clip.past is None else new[0]
 
 

@@ -35,6 +35,8 @@ PROMPT_TOKENS = 77
 TIMEOUT_S = 900.0
 ERROR_LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 """Largest relative error of new latents, by the dtype of the preset: sums are taken in another order."""
+E4M3_LIMIT = 0.1
+"""… where attention is in e4m3: the mean that is taken from keys is of other tokens, and they are rounded otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +78,7 @@ def check(preset: Preset, ranks: Ranks, *, head_chunks: int = 1, seed: int = 0) 
             row = Agreement(
                 clip=name,
                 error=_relative_error(first[0], reference),
-                limit=ERROR_LIMITS[torch_dtype(preset)],
+                limit=_limit(preset),
                 same_bits=same_bits,
                 alone_s=alone_s,
                 together_s=again[1],
@@ -85,6 +87,11 @@ def check(preset: Preset, ranks: Ranks, *, head_chunks: int = 1, seed: int = 0) 
         assert row is not None
         rows.append(row)
     return rows
+
+
+def _limit(preset: Preset) -> float:
+    limit = ERROR_LIMITS[torch_dtype(preset)]
+    return max(limit, E4M3_LIMIT) if preset.precision is Precision.FP8_ATTENTION else limit
 
 
 def one_viewpoint(preset: Preset) -> Preset:

@@ -62,6 +62,10 @@ class Ranks:
         dist.all_gather(parts, part.contiguous(), group=self.group)
         return parts
 
+    def average(self, values: Tensor) -> Tensor:
+        """The mean of all ranks' values, summed in their order: the same bits on all."""
+        return torch.stack(self.gather(values)).mean(dim=0)
+
     def share(self, compute: Callable[[], Tensor]) -> Tensor:
         """What `compute` returns on the first rank, on the device of every rank. It runs there only.
 

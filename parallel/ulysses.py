@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -24,6 +24,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..model.attention import AttentionCore
+from ..model.attention_e4m3 import SpreadCore, attention_e4m3
 from .ranks import Ranks
 from .tiles import even_counts
 
@@ -54,7 +55,7 @@ def head_chunks(heads: int, ranks: int, chunks: int) -> tuple[tuple[HeadRun, ...
     return tuple(runs)
 
 
-class UlyssesCore(AttentionCore):
+class UlyssesCore(SpreadCore):
     """Attention over the tokens of all ranks; takes and returns this rank's tokens with all heads."""
 
     def __init__(self, ranks: Ranks, tokens: Sequence[int], *, heads: int, inner: AttentionCore, chunks: int) -> None:
@@ -67,14 +68,38 @@ class UlyssesCore(AttentionCore):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q, k, v (B, n, H, d) of this rank's n tokens, turned → (B, n, H, d)."""
+        return self._across(q, k, v, q.dtype, lambda packed, run: self.inner(*packed.unbind(2)))
+
+    def average(self, values: Tensor) -> Tensor:
+        """See `SpreadCore`. Ranks count alike, whatever their numbers of tokens."""
+        return self.ranks.average(values)
+
+    def attend_e4m3(self, q: Tensor, k: Tensor, v: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+        """See `SpreadCore`; q, k and v travel as they are, in half the bytes."""
+
+        def attend(packed: Tensor, run: HeadRun) -> Tensor:
+            queries, keys, values = packed.view(q.dtype).unbind(2)
+            return attention_e4m3(queries, keys, values, scales[:, run.start : run.stop].contiguous(), dtype)
+
+        # As bytes: not all that carries messages knows the format.
+        return self._across(q.view(torch.uint8), k.view(torch.uint8), v.view(torch.uint8), dtype, attend)
+
+    def _across(
+        self, q: Tensor, k: Tensor, v: Tensor, dtype: torch.dtype, attend: Callable[[Tensor, HeadRun], Tensor]
+    ) -> Tensor:
+        """`attend` makes (B, tokens, heads, d) in `dtype` of (B, tokens, 3, heads, d) of all tokens and a run of heads."""
         frames = q.shape[1] // self.tokens[self.ranks.rank]
         counts = [frames * count for count in self.tokens]
         arriving = [self._send_heads(q, k, v, runs, counts) for runs in self.chunks]
         returning = []
         for runs, (work, packed) in zip(self.chunks, arriving, strict=True):
             work.wait()
-            returning.append(self._send_tokens(self._attend(packed), runs, counts))
-        out = torch.empty_like(q, memory_format=torch.contiguous_format)
+            run = runs[self.ranks.rank]
+            attended = packed.new_empty(packed.shape[0], packed.shape[1], 0, packed.shape[-1], dtype=dtype)
+            if run.count > 0:
+                attended = attend(packed.transpose(0, 1), run).transpose(0, 1).contiguous()
+            returning.append(self._send_tokens(attended, runs, counts))
+        out = torch.empty(q.shape, dtype=dtype, device=q.device)
         for runs, (work, flat) in zip(self.chunks, returning, strict=True):
             work.wait()
             self._unpack(flat, runs, out)
@@ -98,14 +123,6 @@ class UlyssesCore(AttentionCore):
             received.view(-1), sent, counts=[count * mine * unit for count in counts], sends=sends
         )
         return work, received
-
-    def _attend(self, packed: Tensor) -> Tensor:
-        """(tokens, B, 3, heads, d) → (tokens, B, heads, d), contiguous."""
-        q, k, v = packed.transpose(0, 1).unbind(2)
-        if q.shape[2] == 0:
-            return packed[:, :, 0]
-        out: Tensor = self.inner(q, k, v)
-        return out.transpose(0, 1).contiguous()
 
     def _send_tokens(
         self, attended: Tensor, runs: tuple[HeadRun, ...], counts: Sequence[int]

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..action import ActionWindows
-from ..attention import AttentionCore
-from ..attention_e4m3 import attention_e4m3
+from ..attention_e4m3 import SpreadCore, attention_e4m3
 from ..block import TransformerBlock
 from ..conditioning import BlockConditioning
 from ..layout import split_heads
@@ -81,14 +80,21 @@ class FusedAttention(nn.Module):
     def forward(self, rows: Rows, rope: AxisRope, keep: int) -> Tensor:
         """Rows (M, D) → what the last `keep` tokens take from all, (keep, D)."""
         qkv = self.qkv(rows)
-        # A core put in place of the plain one spreads the tokens over ranks, and wants as many queries as keys.
-        if type(self.core) is not AttentionCore:
+        if self.in_e4m3:
+            return self._attend_e4m3(qkv, rope, keep)
+        if isinstance(self.core, SpreadCore):
+            # It wants as many queries as keys.
             return self._attend(qkv, rope, len(qkv))[-keep:]
-        if not self.in_e4m3:
-            return self._attend(qkv, rope, keep)
-        heads = turn_heads_e4m3(qkv, self._norm(), rope, self.head_scales)
-        q, k, v = heads.q[-keep:][None], heads.k[None], heads.v[None]
-        return attention_e4m3(q, k, v, heads.scales, qkv.dtype)[0].flatten(1)
+        return self._attend(qkv, rope, keep)
+
+    def _attend_e4m3(self, qkv: Tensor, rope: AxisRope, keep: int) -> Tensor:
+        spread = self.core if isinstance(self.core, SpreadCore) else None
+        average = None if spread is None else spread.average
+        heads = turn_heads_e4m3(qkv, self._norm(), rope, self.head_scales, average=average)
+        q, k, v = heads.q[None], heads.k[None], heads.v[None]
+        if spread is not None:
+            return spread.attend_e4m3(q, k, v, heads.scales, qkv.dtype)[0, -keep:].flatten(1)
+        return attention_e4m3(q[:, -keep:], k, v, heads.scales, qkv.dtype)[0].flatten(1)
 
     def _attend(self, qkv: Tensor, rope: AxisRope, keep: int) -> Tensor:
         q, k = turn_heads(qkv, self._norm(), rope)

@@ -5,6 +5,7 @@ M tokens, H heads of width d, D = H·d. One matrix product makes q, k and v side
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,8 @@ from ..layout import split_heads
 from ..quantization import E4M3_LIMIT, to_e4m3
 from ..rope import AxisRope, rotate
 
+Average = Callable[[Tensor], Tensor]
+"""This process's mean to that of all."""
 MEAN_EVERY = 16
 """Of so many tokens one counts for the mean of the keys."""
 
@@ -54,24 +57,30 @@ def turn_heads_plainly(qkv: Tensor, norm: HeadNorm, rope: AxisRope) -> tuple[Ten
     return q.to(qkv.dtype), k.to(qkv.dtype)
 
 
-def turn_heads_e4m3(qkv: Tensor, norm: HeadNorm, rope: AxisRope, scales: Tensor) -> E4M3Heads:
+def turn_heads_e4m3(
+    qkv: Tensor, norm: HeadNorm, rope: AxisRope, scales: Tensor, *, average: Average | None = None
+) -> E4M3Heads:
     """q, k and v in e4m3, given the scales (3, H) of `head_scales`.
 
     The mean of some keys is taken from all of them: softmax does not see a constant, and what is left is smaller than
     the mean by far in trained models, so that rounding hurts less (SageAttention, arXiv 2410.02367, section 4.2).
+    Where these are some of all tokens, `average` makes one mean of all processes' means.
     """
     if qkv.is_cuda:
         from .heads_kernel import launch_turn_heads_e4m3
 
-        return launch_turn_heads_e4m3(qkv, norm, rope, scales)
-    return turn_heads_e4m3_plainly(qkv, norm, rope, scales)
+        return launch_turn_heads_e4m3(qkv, norm, rope, scales, average=average)
+    return turn_heads_e4m3_plainly(qkv, norm, rope, scales, average=average)
 
 
-def turn_heads_e4m3_plainly(qkv: Tensor, norm: HeadNorm, rope: AxisRope, scales: Tensor) -> E4M3Heads:
+def turn_heads_e4m3_plainly(
+    qkv: Tensor, norm: HeadNorm, rope: AxisRope, scales: Tensor, *, average: Average | None = None
+) -> E4M3Heads:
     """`turn_heads_e4m3` in plain PyTorch."""
     q, k = _turned(qkv, norm, rope)
     v = split_heads(qkv, 3 * norm.heads)[:, 2 * norm.heads :].float()
-    k = k - k[::MEAN_EVERY].mean(dim=0)
+    mean = k[::MEAN_EVERY].mean(dim=0)
+    k = k - (mean if average is None else average(mean))
     q, k, v = (to_e4m3(x * (1 / scale[:, None])) for x, scale in zip((q, k, v), scales, strict=True))
     return E4M3Heads(q=q, k=k, v=v, scales=scales)
 

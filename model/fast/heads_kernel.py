@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..quantization import E4M3
 from ..rope import AxisRope
-from .heads import MEAN_EVERY, E4M3Heads, HeadNorm
+from .heads import MEAN_EVERY, Average, E4M3Heads, HeadNorm
 
 _MEAN_TOKENS = 4
 """Tokens that a program of the mean adds up."""
@@ -150,12 +150,20 @@ def launch_turn_heads(
 
 
 def launch_turn_heads_e4m3(
-    qkv: Tensor, norm: HeadNorm, rope: AxisRope, scales: Tensor, *, warps: int | None = None, count: int = _TOKENS
+    qkv: Tensor,
+    norm: HeadNorm,
+    rope: AxisRope,
+    scales: Tensor,
+    *,
+    average: Average | None = None,
+    warps: int | None = None,
+    count: int = _TOKENS,
 ) -> E4M3Heads:
     """`turn_heads_e4m3` on a GPU."""
     heads, width = _shape(norm)
     tokens = qkv.shape[0]
     mean = launch_key_mean(qkv, norm, rope)
+    mean = mean if average is None else average(mean)
     out = torch.empty(3, tokens, heads, width, dtype=E4M3, device=qkv.device)
     _turn_heads[(triton.cdiv(tokens, count), 3)](
         *_inputs(qkv, norm, rope), mean, scales, out, tokens, *_sizes(norm, rope),

@@ -31,6 +31,7 @@ share() { part "a share, $*" 90 python -m worldloom.parallel.timing "$@"; }
 
 check --preset mg3-5b --precision bf16
 check --preset mg3-5b --precision fp8 --head-chunks 2
+check --preset mg3-5b --precision fp8-attn
 bench "mg3-5b_x${gpus}_replicated_s1" --preset mg3-5b --gpus "$gpus" --placement replicated --chunks 20
 bench "mg3-5b_x${gpus}_replicated_bands_s1" --preset mg3-5b --gpus "$gpus" --placement replicated --bands --chunks 20
 bench "mg3-28b_x${gpus}_replicated_s1" --preset mg3-28b --gpus "$gpus" --placement replicated --chunks 20
@@ -44,5 +45,6 @@ for size in 4 8; do
     share --preset mg3-5b --precision fp8 --share-of $size --head-chunks 1 2 --json "$out/share-of-$size-5b-fp8.json"
     share --preset mg3-28b --precision fp8 --share-of $size --head-chunks 1 2 --json "$out/share-of-$size-28b-fp8.json"
 done
+times --preset mg3-5b --precision fp8-attn --head-chunks 1 --json "$out/ranks-5b-fp8-attn.json"
 times --preset mg3-5b --precision bf16 --head-chunks 1 --json "$out/ranks-5b-bf16.json"
 echo "failed: ${failed[*]:-nothing}"

@@ -38,6 +38,14 @@ def test_ranks_make_the_latents_of_one(processes: Processes, size: int, preset: 
         assert row.error < 1e-5
 
 
+def test_attention_in_e4m3_agrees_but_for_its_rounding(processes: Processes) -> None:
+    rows, *_ = processes.run(2, check_preset, SMALL.with_precision(Precision.FP8_ATTENTION), 1)
+    exact, *_ = processes.run(2, check_preset, SMALL.with_precision(Precision.FP8), 1)
+    for row, without in zip(rows, exact, strict=True):
+        assert row.same_bits and row.agrees
+        assert without.error < row.error
+
+
 def test_the_command_runs_on_one_rank(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--preset", "tiny", "--device", "cpu"]) == 0
     assert "later clip" in capsys.readouterr().out
