@@ -2,14 +2,16 @@
 
     metadata   format    "worldloom.world"
                version   "2"; a reader refuses others
-               world     JSON: header, first_branch, branches, prompts, chunks
+               world     JSON: header, branches, prompts, chunks
                digest    SHA-256, in hex, of `world`, then of each tensor in order of names: a line feed, name, space,
                          dtype, space, shape as Python writes it, a line feed, and the numbers as bytes
     tensors    image     (H, W, 3) uint8
                <i>.latents, <i>.poses, <i>.keyboard, <i>.mouse of the i-th of `chunks`; see `records.ChunkRecord`
 
-Chunks come branch by branch, and one that branches share is there once, in the branch that made it. `branches` are
-those after the first, in order: each grew from its `parent`'s first `at_chunk` chunks. Numbers that safetensors' NumPy
+Chunks come branch by branch, and one that branches share is there once, in the branch that made it. `branches` are in
+order of their numbers, which have no gaps: the first has no parent, each later one grew from its `parent`'s first
+`at_chunk` chunks. `num_chunks` are those that a branch began with, and `prompt` the one that came into force there.
+A chunk's `prompt` is its place in `prompts`. Numbers that safetensors' NumPy
 side cannot read, such as bfloat16, are stored as unsigned integers of their width; `latents_dtype` names them.
 
 Files come from anywhere. Reading replays the history, so that a file that no store could have written is refused as
@@ -38,14 +40,13 @@ from .archive_json import (
     bytes_of,
     chunk_json,
     count_of,
-    first_branch_json,
-    first_branch_of,
     header_json,
     header_of,
+    opening_of,
     text_of,
 )
 from .records import Array, ChunkRecord
-from .world import MAX_BRANCHES, Branch, Opening, World, committed, new_world
+from .world import MAX_BRANCHES, Branch, World, committed, new_world
 
 FORMAT = "worldloom.world"
 VERSION = "2"
@@ -67,13 +68,11 @@ def pack_world(world: World) -> bytes:
     tensors: dict[str, npt.NDArray[Any]] = {"image": np.ascontiguousarray(world.header.image)}
     for number, record in enumerate(records):
         tensors |= {f"{number}.{name}": _storable(getattr(record, name)) for name in _ARRAYS}
-    first, *later = sorted(world.branches)
     prompts = {prompt: number for number, prompt in enumerate(dict.fromkeys(record.prompt for record in records))}
     text = json.dumps(
         {
             "header": header_json(world.header),
-            "first_branch": first_branch_json(first, world.branches[first].opening),
-            "branches": [branch_json(world.branches[number]) for number in later],
+            "branches": [branch_json(number, branch) for number, branch in sorted(world.branches.items())],
             "prompts": list(prompts),
             "chunks": [chunk_json(record, prompts[record.prompt]) for record in records],
         }
@@ -113,32 +112,41 @@ def _unpack(blob: bytes) -> World:
 
 def _replayed(content: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> World:
     """The world, made branch by branch as a store would have."""
-    first, opening = first_branch_of(content["first_branch"])
+    branches = at_most(MAX_BRANCHES, content["branches"])
     chunks_of = _chunks_by_branch(content, tensors)
+    first = count_of(branches[0]["number"])
     world = new_world(header_of(content["header"], tensors["image"]), epoch=0, branch=first)
     grown: dict[int, Branch] = {}
-    for number, origin in enumerate(at_most(MAX_BRANCHES, [None, *content["branches"]]), start=first):
-        branch = Branch(opening=opening) if origin is None else _opened(origin, grown)
+    for number, origin in enumerate(branches, start=first):
+        branch = _opened(origin, number, grown)
         last_event_id = max(world.last_event_id, branch.opening.key)
         # One branch at a time: a commit copies all that are there.
         world = replace(world, branches={number: branch}, head=number, last_event_id=last_event_id)
         for record in chunks_of.pop(number, ()):
             world = committed(world, record)
         grown[number] = world.branches[number]
+        if branch.opening.num_chunks > len(grown[number].chunks):
+            raise ValueError(
+                f"branch {number} began with {branch.opening.num_chunks} chunks, of which some are missing"
+            )
     if chunks_of:
         raise ValueError(f"there are chunks of the branches {sorted(chunks_of)}, which the world has not")
-    if opening.num_chunks > len(grown[first].chunks):
-        raise ValueError(f"branch {first} began with {opening.num_chunks} chunks, of which some are missing")
     return replace(world, branches=grown)
 
 
-def _opened(origin: dict[str, Any], grown: dict[int, Branch]) -> Branch:
-    """A branch that a rewind has opened."""
+def _opened(origin: dict[str, Any], number: int, grown: dict[int, Branch]) -> Branch:
+    """A branch before it has chunks of its own."""
+    if origin["number"] != number:
+        raise ValueError(f"branch {origin['number']!r:.40} comes where {number} does")
+    opening = opening_of(origin)
+    if not grown:
+        if origin["parent"] is not None or origin["at_chunk"] != 0:
+            raise ValueError(f"the first branch grew from branch {origin['parent']!r:.40}")
+        return Branch(opening=opening)
     parent, at_chunk = count_of(origin["parent"]), count_of(origin["at_chunk"])
     shared = grown[parent].chunks
-    if at_chunk > len(shared):
+    if not at_chunk == opening.num_chunks <= len(shared):
         raise ValueError(f"branch {parent} has {len(shared)} chunks and cannot be cut at {at_chunk}")
-    opening = Opening(num_chunks=at_chunk, key=count_of(origin["key"]), extra=bytes_of(origin["extra"]))
     return Branch(parent=parent, at_chunk=at_chunk, chunks=shared[:at_chunk], opening=opening)
 
 

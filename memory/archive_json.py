@@ -43,32 +43,27 @@ def header_of(content: dict[str, Any], image: npt.NDArray[Any]) -> WorldHeader:
     ).owned()
 
 
-def first_branch_json(number: int, opening: Opening) -> dict[str, Any]:
+def branch_json(number: int, branch: Branch) -> dict[str, Any]:
+    opening = branch.opening
     return {
         "number": number,
+        "parent": branch.parent,
+        "at_chunk": branch.at_chunk,
         "num_chunks": opening.num_chunks,
+        "key": opening.key,
         "prompt": opening.prompt,
         "extra": base64_of(opening.extra),
     }
 
 
-def first_branch_of(content: dict[str, Any]) -> tuple[int, Opening]:
+def opening_of(content: dict[str, Any]) -> Opening:
     prompt = content["prompt"]
-    opening = Opening(
+    return Opening(
         num_chunks=count_of(content["num_chunks"]),
+        key=count_of(content["key"]),
         prompt=None if prompt is None else text_of(prompt),
         extra=bytes_of(content["extra"]),
     )
-    return count_of(content["number"]), opening
-
-
-def branch_json(branch: Branch) -> dict[str, Any]:
-    return {
-        "parent": branch.parent,
-        "at_chunk": branch.at_chunk,
-        "key": branch.opening.key,
-        "extra": base64_of(branch.opening.extra),
-    }
 
 
 def chunk_json(record: ChunkRecord, prompt: int) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def rewound(world: World, branch: int | None, chunk: int, *, key: int = 0, extra
         )
     parent = world.head if branch is None else branch
     chunks = _first_chunks(world, parent, chunk)
-    opening = Opening(num_chunks=chunk, key=key, extra=extra)
+    opening = Opening(num_chunks=chunk, key=key, prompt=_prompt_at(world.branches[parent], chunk), extra=extra)
     new = Branch(parent=parent, at_chunk=chunk, chunks=chunks, opening=opening)
     number = max(world.branches) + 1
     return replace(
@@ -153,8 +153,7 @@ def forked(
     source = world.branch(number)
     shared = source.chunks if chunk is None else _first_chunks(world, number, chunk)
     chunks = tuple(_moved(record, number) for record in shared)
-    if prompt is None and len(shared) == source.opening.num_chunks:
-        prompt = source.opening.prompt
+    prompt = _prompt_at(source, len(shared)) if prompt is None else prompt
     events = [event for record in chunks for event in record.applied_event_ids]
     return World(
         header=header,
@@ -164,6 +163,11 @@ def forked(
         next_frame_id=max((record.next_frame_id for record in chunks), default=0),
         last_event_id=max(events, default=0),
     )
+
+
+def _prompt_at(branch: Branch, chunk: int) -> str | None:
+    """What a new branch that begins after the first `chunk` chunks of this one inherits besides them."""
+    return branch.opening.prompt if chunk == branch.opening.num_chunks else None
 
 
 def _moved(record: ChunkRecord, branch: int) -> ChunkRecord:

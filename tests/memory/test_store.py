@@ -208,6 +208,7 @@ def test_a_fork_begins_with_nothing_held_and_a_prompt_of_its_own() -> None:
     store.commit("b", 1, record_of(2))
     later = store.snapshot("b")
     assert (later.prompt, later.last_extra) == (record_of(2).prompt, record_of(2).extra)
+    assert [store.rewind("b", 1, chunk).prompt for chunk in (2, 1)] == ["night", record_of(0).prompt]
 
 
 def test_a_rewind_asked_for_twice_opens_one_branch() -> None:
