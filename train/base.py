@@ -28,7 +28,7 @@ from .rendering import RenderConfig
 from .replay import Replay
 from .stage import Learner, Workplace, run
 from .vae import running_encoder
-from .warm import Helper, needs
+from .warm import Helpers, needs
 from .world_model import WorldModel, start_weights
 
 STAGE = "base"
@@ -56,7 +56,7 @@ class BaseRecipe:
 def train_base(recipe: BaseRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
     """Trains, saves `base/weights*`, curves and strips; returns and writes the figures."""
     folder = place.folder(STAGE)
-    helper = Helper(place.preset, needs(recipe.batch, learning=("first", "later", "memoryless")), place.device)
+    helpers = Helpers(place.preset, needs(recipe.batch, learning=("first", "later", "memoryless")), place.device)
     prompts = PromptTokens(place.preset.text.text_len)
     data = training_latents(recipe.render, recipe.first_frames, prompts, place, clock)
     data_s = clock.elapsed_s
@@ -68,9 +68,9 @@ def train_base(recipe: BaseRecipe, place: Workplace, clock: StageClock) -> dict[
     compile_blocks(running.transformer.blocks, place.device)
     draw = ClipDraw(data, recipe.mix, prompts.ids(""), seed=place.seed, rank=place.ranks.rank)
     flow = FlowMatching(recipe.errors, place, data.streams.shape, salt=STAGE)
-    waited_s = helper.wait()
+    waited_s = helpers.wait()
     progress = Progress(STAGE, clock.budget(recipe.budget, recipe.finish_s), place.ranks, folder, first_step=first_step)
-    replay = Replay(place.device, [draw.generator, flow.generator])
+    replay = Replay(place.device, [draw.generator, flow.generator], recording=place.recording)
 
     def learn(kind: Kind) -> Mapping[str, Tensor]:
         loss = flow.loss(running, draw.draw(kind, recipe.batch))
@@ -93,6 +93,9 @@ def train_base(recipe: BaseRecipe, place: Workplace, clock: StageClock) -> dict[
         "loss": progress.rows[-1]["loss"] if progress.rows else float("nan"),
     }
     if place.ranks.is_first:
+        # Before what is measured takes its time: a run that is stopped there loses no more than that.
+        write_metrics(folder / "base.json", figures)
+        place.publish()
         average: Any = learner.ema.network
         figures |= report(average, recipe.evaluation, place, folder, STAGE, steps=recipe.evaluation_steps)
         write_metrics(folder / "base.json", figures)

@@ -1,7 +1,7 @@
 """A run's results as a few flat files, to carry between machines that keep nothing.
 
 Weights of stage S go as `S--weights-0.safetensors` and so on, everything small (figures, logs, pictures) into one
-`<name>.zip`. Optimizer states stay behind: a stage goes on from weights alone.
+`report.zip`. Optimizer states stay behind: a stage goes on from weights alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SEPARATOR = "--"
+REPORT = "report.zip"
 SMALL = (".json", ".jsonl", ".png")
 
 
@@ -27,16 +28,23 @@ def pack_weights(folder: Path, target: Path) -> list[Path]:
     return written
 
 
-def pack(out: Path, target: Path, stages: Sequence[str], name: str) -> list[Path]:
+def pack(out: Path, target: Path, stages: Sequence[str]) -> list[Path]:
     """Copies the weights of these stages' folders and zips all small files of a run into `target`."""
     target.mkdir(parents=True, exist_ok=True)
     written = [path for stage in stages for path in pack_weights(out / stage, target)]
-    archive = target / f"{name}.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+    return [*written, pack_report(out, target)]
+
+
+def pack_report(out: Path, target: Path) -> Path:
+    """Zips all figures, logs and pictures of a run so far into `target`. The file appears whole."""
+    target.mkdir(parents=True, exist_ok=True)
+    archive = target / REPORT
+    temporary = archive.with_name(archive.name + ".tmp")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
         for path in sorted(out.rglob("*")):
             if path.is_file() and path.suffix in SMALL:
                 file.write(path, path.relative_to(out))
-    return [*written, archive]
+    return temporary.replace(archive)
 
 
 def unpack(source: Path, out: Path) -> None:

@@ -32,7 +32,7 @@ from .replay import Replay
 from .selfplay import Solver, frames_needed, roll, segment_clips
 from .stage import Learner, Workplace, run
 from .vae import running_encoder
-from .warm import Helper, needs
+from .warm import Helpers, needs
 from .world_model import WorldModel, add_noise, shifted
 
 STAGE = "distill"
@@ -227,7 +227,7 @@ def train_distill(recipe: DistillRecipe, place: Workplace, clock: StageClock) ->
     folder = place.folder(STAGE)
     kinds = ("first", "later")
     wanted = needs(recipe.batch, learning=kinds, sampling=(*kinds, "memoryless"))
-    helper = Helper(place.preset, wanted, place.device)
+    helpers = Helpers(place.preset, wanted, place.device)
     prompts = PromptTokens(place.preset.text.text_len)
     data = training_latents(recipe.render, recipe.first_frames, prompts, place, clock)
     walk = replace(recipe.render, clips=recipe.rollout_episodes, frames=frames_needed(recipe.max_segments))
@@ -238,11 +238,11 @@ def train_distill(recipe: DistillRecipe, place: Workplace, clock: StageClock) ->
     both.critic.resume(place.folder("distill-critic"))
     for model in (*both.running, both.teacher):
         compile_blocks(model.transformer.blocks, place.device)
-    waited_s = helper.wait()
+    waited_s = helpers.wait()
     budget = clock.budget(recipe.budget, recipe.finish_s)
     progress = Progress(STAGE, budget, place.ranks, folder, every=10, first_step=first_step)
 
-    replay = Replay(place.device, [both.generator, both.draw.generator])
+    replay = Replay(place.device, [both.generator, both.draw.generator], recording=place.recording)
 
     def step(spent: float, scale: float) -> Mapping[str, Tensor]:
         turn = both.choose(spent)
@@ -279,6 +279,9 @@ def train_distill(recipe: DistillRecipe, place: Workplace, clock: StageClock) ->
         "rollout_step_s": progress.step_s(recipe.cold, 1.0),
     }
     if place.ranks.is_first:
+        # Before what is measured takes its time: a run that is stopped there loses no more than that.
+        write_metrics(folder / "distill.json", figures)
+        place.publish()
         steps = place.preset.sampling.steps
         figures |= report(average, recipe.evaluation, place, folder, STAGE, steps=steps)
         write_metrics(folder / "distill.json", figures)

@@ -49,6 +49,7 @@ def run_stage(stage: str, recipe: Recipe, place: Workplace, seconds: float | Non
         torch.cuda.reset_peak_memory_stats()
     if place.ranks.is_first:
         write_metrics(place.out / "figures" / f"{stage}.json", figures)
+        place.publish()
     place.ranks.wait()
     return figures
 

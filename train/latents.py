@@ -71,7 +71,7 @@ def _batches(config: RenderConfig, prompts: PromptTokens, place: Workplace) -> I
     if kept is None or kept.frames.shape[1] != config.frames:
         return film(config, place, prompts, first_seed=place.seed)
     fresh = film(config, place, prompts, first_seed=place.seed, skip=len(kept))
-    return chain(kept.batches(config.worlds_at_once), fresh)
+    return chain(kept.batches(config.at_once), fresh)
 
 
 def encode_batch(batch: Footage, first_frames: tuple[int, ...], encoder: Encoder) -> LatentSet:

@@ -21,7 +21,7 @@ from .prompts import PromptTokens
 from .rendering import RenderConfig
 from .replay import Replay
 from .stage import Learner, Workplace, run
-from .warm import Helper, needs
+from .warm import Helpers, needs
 
 STAGE = "mixture"
 
@@ -51,13 +51,13 @@ class MixtureRecipe:
 
 def train_mixture(recipe: MixtureRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
     """Trains both experts, sharing the time; saves `high_noise_first_person/weights*` and `low_noise/weights*`."""
-    helper = Helper(place.preset, needs(recipe.batch, learning=("first", "later", "memoryless")), place.device)
+    helpers = Helpers(place.preset, needs(recipe.batch, learning=("first", "later", "memoryless")), place.device)
     prompts = PromptTokens(place.preset.text.text_len)
     data = training_latents(recipe.render, recipe.first_frames, prompts, place, clock)
     figures: dict[str, Any] = {
         "data_s": clock.elapsed_s,
         "episodes": len(data),
-        "waited_for_kernels_s": helper.wait(),
+        "waited_for_kernels_s": helpers.wait(),
     }
     for left, (name, levels) in zip(range(len(recipe.experts), 0, -1), recipe.experts.items(), strict=True):
         budget = clock.budget(recipe.budget, left * recipe.finish_s, parts=left)
@@ -87,7 +87,7 @@ def _train_expert(
     draw = ClipDraw(data, recipe.mix, null_tokens, seed=place.seed + 2, rank=place.ranks.rank)
     flow = FlowMatching(recipe.errors, place, data.streams.shape, salt=name, levels=levels)
     progress = Progress(name, budget, place.ranks, folder, first_step=first_step)
-    replay = Replay(place.device, [draw.generator, flow.generator])
+    replay = Replay(place.device, [draw.generator, flow.generator], recording=place.recording)
 
     def learn(kind: Kind) -> Mapping[str, Tensor]:
         loss = flow.loss(running, draw.draw(kind, recipe.batch))

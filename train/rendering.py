@@ -33,17 +33,25 @@ class RenderConfig:
 
     seconds: float
     clips: int
-    """On GPUs in multiples of `worlds_at_once`, so that all batches have one shape."""
+    """A multiple of a world's episodes; on GPUs of `at_once`, so that all batches have one shape."""
     frames: int
     """Of each clip."""
-    worlds_at_once: int = 64
+    episodes_per_world: int = 1
+    """Clips of each world, on paths of their own: drawing a world takes longer than rendering a clip in it."""
+    at_once: int = 64
+    """Clips rendered together; a multiple of those of a world."""
     supersample: int = 2
     workers: int = 12
     """Processes that draw worlds."""
 
+    @property
+    def worlds_at_once(self) -> int:
+        return max(1, self.at_once // self.episodes_per_world)
+
 
 def walks(config: RenderConfig, place: Workplace, *, first_seed: int, skip: int = 0) -> Iterator[tuple[Worlds, Walks]]:
-    """Batches of fresh worlds and an episode in each, until `clips` are reached; the first `skip` worlds are left out.
+    """Batches of worlds, each as often as it has episodes, with an episode each, until `clips` are reached; the first
+    `skip` clips are left out.
 
     Worlds are drawn by processes and episodes planned by a thread, on the CPU, while the caller renders what came
     before. Worlds are handed over on the training device, episodes on the CPU.
@@ -52,14 +60,16 @@ def walks(config: RenderConfig, place: Workplace, *, first_seed: int, skip: int 
     workers = min(config.workers, os.cpu_count() or 1)
 
     def draw() -> Iterator[tuple[int, Worlds]]:
-        for at in range(skip, config.clips, DRAWN_AT_ONCE):
-            seeds = range(base + at, base + min(at + DRAWN_AT_ONCE, config.clips))
+        stop = config.clips // config.episodes_per_world
+        for at in range(skip // config.episodes_per_world, stop, DRAWN_AT_ONCE):
+            seeds = range(base + at, base + min(at + DRAWN_AT_ONCE, stop))
             yield at, sample_worlds(seeds, workers=workers)
 
     def plan() -> Iterator[tuple[Worlds, Walks]]:
         for at, drawn in ahead(draw(), 1):
             for start in range(0, len(drawn), config.worlds_at_once):
-                worlds = drawn.select(range(start, min(start + config.worlds_at_once, len(drawn))))
+                chosen = range(start, min(start + config.worlds_at_once, len(drawn)))
+                worlds = drawn.select([world for world in chosen for _ in range(config.episodes_per_world)])
                 yield worlds, sample_episodes(worlds, config.frames, base + at + start)
 
     for worlds, walk in ahead(plan()):

@@ -31,20 +31,22 @@ class _Recording:
 class Replay:
     """Runs steps by kind, all of them on one device."""
 
-    def __init__(self, device: torch.device, generators: Sequence[torch.Generator]) -> None:
-        """`generators` are the device's that the steps draw from."""
+    def __init__(self, device: torch.device, generators: Sequence[torch.Generator], *, recording: bool = True) -> None:
+        """`generators` are the device's that the steps draw from. Without `recording`, and on a CPU, nothing is
+        recorded."""
         self._device = device
+        self._records = recording and device.type == "cuda"
         self._generators = list(generators)
         self._calls: Counter[Hashable] = Counter()
         self._recordings: dict[Hashable, _Recording] = {}
-        if device.type == "cuda":
+        if self._records:
             self._stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             # Recordings never run at the same time, so they may use the same memory.
             self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, kind: Hashable, step: Step) -> Mapping[str, Tensor]:
         """Does `step`, which for equal kinds must be the same work on the same tensors; returns its values."""
-        if self._device.type != "cuda":
+        if not self._records:
             return step()
         self._calls[kind] += 1
         if self._calls[kind] <= WARM_UP:

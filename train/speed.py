@@ -29,7 +29,7 @@ def measure_speed(recipe: Recipe, place: Workplace) -> dict[str, Any]:
     """Frames a second of rendering, encoding and autoencoder steps, plain and quickened; first calls apart, because
     they compile."""
     figures: dict[str, Any] = {}
-    config = replace(recipe.vae.render, clips=recipe.vae.render.worlds_at_once)
+    config = replace(recipe.vae.render, clips=recipe.vae.render.at_once)
     started = time.monotonic()
     worlds, walk = next(iter(walks(config, place, first_seed=place.seed)))
     figures["first_worlds_s"] = time.monotonic() - started

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..model.preset import Preset
-from .bundle import pack_weights
+from .bundle import pack_report, pack_weights
 from .checkpoints import has_weights, load_state, load_weights, save_state, save_weights
 from .ema import Ema
 from .footage import Shelf
@@ -37,6 +37,14 @@ class Workplace:
     pack: Path | None = None
     """Folder that gets a copy of every checkpoint's weights as soon as it is written, to be carried away."""
     shelf: Shelf = field(default_factory=Shelf)
+
+    recording: bool = True
+    """Whether steps run as CUDA graphs where there is a GPU; see `replay`."""
+
+    def publish(self) -> None:
+        """Puts figures, logs and pictures so far where they are carried away from."""
+        if self.pack is not None and self.ranks.is_first:
+            pack_report(self.out, self.pack)
 
     @property
     def device(self) -> torch.device:
@@ -120,6 +128,7 @@ class Learner:
         save_weights(folder, self.ema.network.state_dict(), meta=meta)
         if self.place.pack is not None:
             pack_weights(folder, self.place.pack)
+            self.place.publish()
         if self.place.keep_state:
             save_state(
                 folder,

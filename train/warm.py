@@ -1,6 +1,6 @@
-"""Kernels compiled ahead: a second process compiles what training will need while the first renders its worlds.
+"""Kernels compiled ahead: other processes compile what training will need while the first renders its worlds.
 
-Compiled kernels go into the compiler's cache on disk, where the training process finds them. Should the helper fail,
+Compiled kernels go into the compiler's cache on disk, where the training process finds them. Should a helper fail,
 that process compiles them itself, later.
 """
 
@@ -48,23 +48,25 @@ def needs(batch: int, *, learning: tuple[str, ...] = (), sampling: tuple[str, ..
     )
 
 
-class Helper:
-    """The second process; on a CPU, where nothing is compiled, there is none."""
+class Helpers:
+    """A process for each need, since they share no kernels; on a CPU, where nothing is compiled, there is none."""
 
     def __init__(self, preset: Preset, wanted: tuple[Need, ...], device: torch.device) -> None:
-        self._process: BaseProcess | None = None
+        self._processes: list[BaseProcess] = []
         if device.type == "cuda":
             # Spawned, since a process that uses a GPU cannot be forked.
-            self._process = get_context("spawn").Process(target=compile_all, args=(preset, wanted, device), daemon=True)
-            self._process.start()
+            new = get_context("spawn").Process
+            self._processes = [new(target=compile_all, args=(preset, (need,), device), daemon=True) for need in wanted]
+        for process in self._processes:
+            process.start()
 
     def wait(self) -> float:
         """Waits for all kernels, within bounds; returns the seconds it took."""
         started = time.monotonic()
-        if self._process is not None:
-            self._process.join(PATIENCE_S)
-            if self._process.is_alive():
-                self._process.terminate()
+        for process in self._processes:
+            process.join(max(0.0, started + PATIENCE_S - time.monotonic()))
+            if process.is_alive():
+                process.terminate()
         return time.monotonic() - started
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,9 +43,6 @@ def on_gpu(data: LatentSet) -> LatentSet:
     return replace(data, episodes=episodes, **moved)
 
 
-Run = Callable[[Kind, Callable[[], Mapping[str, Tensor]]], Mapping[str, Tensor]]
-
-
 def trained(place: Workplace, *, recorded: bool) -> tuple[list[float], WorldModel]:
     """Losses of a few steps of every kind, and the average that they lead to."""
     data = on_gpu(two_places())
@@ -54,8 +51,7 @@ def trained(place: Workplace, *, recorded: bool) -> tuple[list[float], WorldMode
     learner = Learner(model.to(place.device), OptimizerConfig(muon_lr=1e-3, adam_lr=1e-3), 0.9, place)
     draw = ClipDraw(data, ClipMix(), NULL, seed=0, rank=0)
     flow = FlowMatching(ErrorConfig(clips=16), place, data.streams.shape, salt="test")
-    replay = Replay(place.device, [draw.generator, flow.generator])
-    run: Run = replay if recorded else lambda _, step: step()
+    run = Replay(place.device, [draw.generator, flow.generator], recording=recorded)
     losses = []
     for number in range(len(KINDS) * (WARM_UP + 3)):
         kind = KINDS[number % len(KINDS)]

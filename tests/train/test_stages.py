@@ -85,7 +85,7 @@ def test_a_stage_goes_on_from_its_state_or_from_weights_alone(out: Path) -> None
 
 
 def test_packed_weights_come_back_where_they_were(out: Path, tmp_path: Path) -> None:
-    files = pack(out, tmp_path / "packed", ["vae", "base"], "report")
+    files = pack(out, tmp_path / "packed", ["vae", "base"])
     assert [path.name for path in files] == ["vae--weights-0.safetensors", "base--weights-0.safetensors", "report.zip"]
     unpack(tmp_path / "packed", tmp_path / "again")
     old, _ = load_weights(out / "base")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from worldloom.model.preset import load_preset
 from worldloom.train.prefetch import ahead
-from worldloom.train.warm import Helper, compile_all, needs
+from worldloom.train.warm import Helpers, compile_all, needs
 
 
 def test_every_kind_of_clip_goes_through_the_model() -> None:
@@ -18,7 +18,7 @@ def test_every_kind_of_clip_goes_through_the_model() -> None:
 
 
 def test_without_a_gpu_there_is_nothing_to_wait_for() -> None:
-    assert Helper(load_preset("tiny"), needs(2, learning=("first",)), torch.device("cpu")).wait() < 1.0
+    assert Helpers(load_preset("tiny"), needs(2, learning=("first",)), torch.device("cpu")).wait() < 1.0
 
 
 def test_items_come_in_order_and_are_made_before_they_are_asked_for() -> None:

@@ -24,6 +24,8 @@ def options(command: Command) -> Command:
             click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
             click.option("--weights-only", is_flag=True, help="Write no optimizer states."),
             click.option("--quick", is_flag=True, help="A few steps at full size: compiles and times every kernel."),
+            click.option("--launch", is_flag=True, help="Launch every kernel by itself instead of recording steps as "
+                         "CUDA graphs: slower, for debugging."),
             click.option("--carried", type=click.Path(path_type=Path, exists=True, file_okay=False),
                          help="Folder of files that --pack wrote elsewhere: go on from their weights."),
             click.option("--seed", type=int, help="In place of the recipe's: other worlds, paths and noise. Worlds are "
@@ -79,6 +81,7 @@ def _run(
     device: str,
     weights_only: bool,
     quick: bool,
+    launch: bool,
     carried: Path | None,
     pack: Path | None,
     seed: int | None,
@@ -111,6 +114,7 @@ def _run(
             ranks=ranks,
             seed=plan.seed if seed is None else seed,
             keep_state=not weights_only,
+            recording=not launch,
             pack=None if quick else pack,
         )
         try:
@@ -124,6 +128,6 @@ def _run(
             # What stages before a failure made is packed too.
             if ranks.is_first and pack is not None:
                 # A quick run trains nothing worth keeping: its result is the figures and the compiled kernels.
-                for path in bundle.pack(out, pack, [] if quick else driver.folders_of(names, plan), "report"):
+                for path in bundle.pack(out, pack, [] if quick else driver.folders_of(names, plan)):
                     click.echo(f"{path.name} {path.stat().st_size:,} bytes")
                 save_kernels(pack)
