@@ -48,7 +48,8 @@ class RelayEngine:
         """See `RolloutEngine.launch`; all ranks launch the same chunks in the same order."""
         chunk = self._rollout.launch(job.clip)
         latents = None if chunk.latents is None else chunk.latents.to(LATENTS_DTYPE)
-        return LaunchedChunk(latents=latents, arrive=chunk.host.result, stages=chunk.stages)
+        # Holds the whole chunk: what it has sent must not go before it has arrived.
+        return LaunchedChunk(latents=latents, arrive=lambda: chunk.host.result(), stages=chunk.stages)
 
 
 def parts_alone(preset: Preset, device: str) -> PipelineParts:

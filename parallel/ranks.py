@@ -140,11 +140,18 @@ class Ranks:
 
 @contextmanager
 def join(
-    device: torch.device | str, *, rank: int, size: int, address: str = "env://", timeout_s: float = TIMEOUT_S
+    device: torch.device | str,
+    *,
+    rank: int,
+    size: int,
+    address: str = "env://",
+    timeout_s: float = TIMEOUT_S,
+    also_on_host: bool = False,
 ) -> Iterator[Ranks]:
     """Meet the other ranks at `address`, for as long as the context lasts; a group of one meets nobody.
 
-    Ranks on GPUs talk through NCCL, others through gloo. `address` is torch's init_method: 'env://' or 'tcp://HOST:PORT'.
+    Ranks on GPUs talk through NCCL, others through gloo; with `also_on_host` the group takes tensors on the host and on
+    GPUs. `address` is torch's init_method: 'env://' or 'tcp://HOST:PORT'.
     """
     place = torch.device(device)
     if place.type == "cuda":
@@ -153,13 +160,14 @@ def join(
         yield Ranks.alone(place)
         return
     is_cuda = place.type == "cuda"
+    gpu_backend = "cpu:gloo,cuda:nccl" if also_on_host else "nccl"
     dist.init_process_group(
-        "nccl" if is_cuda else "gloo",
+        gpu_backend if is_cuda else "gloo",
         init_method=address,
         rank=rank,
         world_size=size,
         timeout=timedelta(seconds=timeout_s),
-        device_id=place if is_cuda else None,
+        device_id=place if is_cuda and not also_on_host else None,
     )
     try:
         yield Ranks(rank=rank, size=size, device=place, group=dist.group.WORLD)
@@ -168,7 +176,7 @@ def join(
 
 
 @contextmanager
-def join_launched(device: str, *, timeout_s: float = TIMEOUT_S) -> Iterator[Ranks]:
+def join_launched(device: str, *, timeout_s: float = TIMEOUT_S, also_on_host: bool = False) -> Iterator[Ranks]:
     """The group of processes that torchrun has started, or this one alone; `device` is 'cpu', 'cuda' or 'auto'.
 
     Raises ConfigError where there are fewer GPUs than ranks.
@@ -184,5 +192,6 @@ def join_launched(device: str, *, timeout_s: float = TIMEOUT_S) -> Iterator[Rank
             hint="Start as many ranks as there are GPUs, or use device 'cpu'.",
         )
     place = torch.device("cuda", local) if device == "cuda" else torch.device(device)
-    with join(place, rank=int(os.environ.get("RANK", "0")), size=size, timeout_s=timeout_s) as ranks:
+    rank = int(os.environ.get("RANK", "0"))
+    with join(place, rank=rank, size=size, timeout_s=timeout_s, also_on_host=also_on_host) as ranks:
         yield ranks

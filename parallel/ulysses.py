@@ -87,7 +87,8 @@ class UlyssesCore(SpreadCore):
     def _across(
         self, q: Tensor, k: Tensor, v: Tensor, dtype: torch.dtype, attend: Callable[[Tensor, HeadRun], Tensor]
     ) -> Tensor:
-        """`attend` makes (B, tokens, heads, d) in `dtype` of (B, tokens, 3, heads, d) of all tokens and a run of heads."""
+        """`attend` takes (B, tokens, 3, heads, d) of all tokens and a run of heads, and makes (B, tokens, heads, d) in
+        `dtype`."""
         frames = q.shape[1] // self.tokens[self.ranks.rank]
         counts = [frames * count for count in self.tokens]
         arriving = [self._send_heads(q, k, v, runs, counts) for runs in self.chunks]

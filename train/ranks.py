@@ -7,7 +7,6 @@ backward passes, which a wrapper around one module would not see.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,11 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from ..parallel.ranks import join_launched
+
+TIMEOUT_S = 1800.0
+"""Ranks render and compile for minutes without a word to each other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,18 +62,6 @@ class Ranks:
 
 @contextmanager
 def join(device: str) -> Iterator[Ranks]:
-    """Joins the group that `torchrun` described, if any, on `device` ('cpu' or 'cuda')."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    rank = int(os.environ.get("RANK", "0"))
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    place = torch.device("cuda", local) if device == "cuda" else torch.device(device)
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
-    if size == 1:
-        yield Ranks(rank=0, size=1, device=place)
-        return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
-    try:
-        yield Ranks(rank=rank, size=size, device=place)
-    finally:
-        dist.destroy_process_group()
+    """Joins the group that `torchrun` described, if any, on `device` ('cpu' or 'cuda'). Raises ConfigError."""
+    with join_launched(device, timeout_s=TIMEOUT_S, also_on_host=True) as ranks:
+        yield Ranks(rank=ranks.rank, size=ranks.size, device=ranks.device)
