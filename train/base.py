@@ -56,7 +56,7 @@ class BaseRecipe:
 def train_base(recipe: BaseRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
     """Trains, saves `base/weights*`, curves and strips; returns and writes the figures."""
     folder = place.folder(STAGE)
-    helpers = Helpers(place.preset, needs(recipe.batch, learning=("first", "later", "memoryless")), place.device)
+    helpers = Helpers(place.preset, needs(recipe.batch, learning=("first", "later", "memoryless")), place.ranks)
     prompts = PromptTokens(place.preset.text.text_len)
     data = training_latents(recipe.render, recipe.first_frames, prompts, place, clock)
     data_s = clock.elapsed_s

@@ -227,7 +227,7 @@ def train_distill(recipe: DistillRecipe, place: Workplace, clock: StageClock) ->
     folder = place.folder(STAGE)
     kinds = ("first", "later")
     wanted = needs(recipe.batch, learning=kinds, sampling=(*kinds, "memoryless"))
-    helpers = Helpers(place.preset, wanted, place.device)
+    helpers = Helpers(place.preset, wanted, place.ranks)
     prompts = PromptTokens(place.preset.text.text_len)
     data = training_latents(recipe.render, recipe.first_frames, prompts, place, clock)
     walk = replace(recipe.render, clips=recipe.rollout_episodes, frames=frames_needed(recipe.max_segments))

@@ -51,7 +51,7 @@ class MixtureRecipe:
 
 def train_mixture(recipe: MixtureRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
     """Trains both experts, sharing the time; saves `high_noise_first_person/weights*` and `low_noise/weights*`."""
-    helpers = Helpers(place.preset, needs(recipe.batch, learning=("first", "later", "memoryless")), place.device)
+    helpers = Helpers(place.preset, needs(recipe.batch, learning=("first", "later", "memoryless")), place.ranks)
     prompts = PromptTokens(place.preset.text.text_len)
     data = training_latents(recipe.render, recipe.first_frames, prompts, place, clock)
     figures: dict[str, Any] = {

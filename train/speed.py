@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .autoencoder import Autoencoder
-from .compiling import channels_last, quicken_vae
+from .compiling import channels_last, compile_blocks, quicken_vae
 from .data.render import frames_in_pass, reference_pass, render
+from .flow import FlowMatching
 from .frames import CropConfig, FramePool, draw_pixels
 from .latents import encode
 from .picture_loss import picture_loss
 from .recipe import Recipe
 from .rendering import render_frames, walks
+from .replay import WARM_UP, Replay
 from .stage import Learner, Workplace
+from .warm import any_clips
+from .world_model import WorldModel, start_weights
 
 REPEATS = 3
 FRAMES = 12
@@ -26,8 +31,8 @@ FRAMES = 12
 
 
 def measure_speed(recipe: Recipe, place: Workplace) -> dict[str, Any]:
-    """Frames a second of rendering, encoding and autoencoder steps, plain and quickened; first calls apart, because
-    they compile."""
+    """Frames a second of rendering, encoding and autoencoder steps, plain and quickened, and clips a second of the
+    transformer's; first calls apart, because they compile."""
     figures: dict[str, Any] = {}
     config = replace(recipe.vae.render, clips=recipe.vae.render.at_once)
     started = time.monotonic()
@@ -47,7 +52,31 @@ def measure_speed(recipe: Recipe, place: Workplace) -> dict[str, Any]:
     encoder = Autoencoder(place.preset.vae).to(place.device).coder.to(place.dtype)
     quicken_vae(encoder, place.device)
     figures |= _timed("encode", lambda: encode(encoder, pool.clips), pool.num_frames, place)
+    for name in ("launched", "recorded", "compiled"):
+        figures |= _transformer_step(f"base_{name}", name, recipe, place)
     return figures
+
+
+def _transformer_step(label: str, name: str, recipe: Recipe, place: Workplace) -> dict[str, float]:
+    """On later clips, which have most tokens."""
+    draw = any_clips(place.preset, place.device)
+    model = WorldModel(place.preset)
+    start_weights(model, place.generator(label))
+    learner = Learner(model.to(place.device), recipe.base.optimizer, recipe.base.ema, place)
+    running: Any = learner.trainee.running
+    if name == "compiled":
+        compile_blocks(running.transformer.blocks, place.device)
+    flow = FlowMatching(recipe.base.errors, place, draw.data.streams.shape, salt=label)
+    replay = Replay(place.device, [draw.generator, flow.generator], recording=name != "launched")
+
+    def learn() -> Mapping[str, Tensor]:
+        return {"grad": learner.learn(flow.loss(running, draw.draw("later", recipe.base.batch)))}
+
+    def step() -> None:
+        learner.pace(0.1)
+        replay("later", learn)
+
+    return _timed(label, step, recipe.base.batch, place, unit="clips")
 
 
 def _vae_step(
@@ -70,7 +99,9 @@ def _vae_step(
     return _timed(label, step, crop.clips * crop.frames, place)
 
 
-def _timed(label: str, run: Callable[[], object], frames: int, place: Workplace) -> dict[str, float]:
+def _timed(
+    label: str, run: Callable[[], object], number: int, place: Workplace, *, unit: str = "frames"
+) -> dict[str, float]:
     def once() -> float:
         started = time.monotonic()
         run()
@@ -79,6 +110,7 @@ def _timed(label: str, run: Callable[[], object], frames: int, place: Workplace)
         return time.monotonic() - started
 
     first = once()
-    once()
+    for _ in range(WARM_UP):
+        once()
     seconds = statistics.median(once() for _ in range(REPEATS))
-    return {f"{label}_first_s": first, f"{label}_frames_per_s": frames / seconds}
+    return {f"{label}_first_s": first, f"{label}_{unit}_per_s": number / seconds}

@@ -20,6 +20,7 @@ from .draw import ClipDraw, ClipMix
 from .footage import LatentSet
 from .latents import EARLIEST_START
 from .prompts import VARIANTS
+from .ranks import Ranks
 from .retrieval import memory_table
 from .world_model import WorldModel
 
@@ -49,24 +50,28 @@ def needs(batch: int, *, learning: tuple[str, ...] = (), sampling: tuple[str, ..
 
 
 class Helpers:
-    """A process for each need, since they share no kernels; on a CPU, where nothing is compiled, there is none."""
+    """A process for each need, since they share no kernels, on the first rank; on a CPU, where nothing is compiled,
+    there is none."""
 
-    def __init__(self, preset: Preset, wanted: tuple[Need, ...], device: torch.device) -> None:
+    def __init__(self, preset: Preset, wanted: tuple[Need, ...], ranks: Ranks) -> None:
+        self._ranks = ranks
         self._processes: list[BaseProcess] = []
-        if device.type == "cuda":
+        if ranks.device.type == "cuda" and ranks.is_first:
             # Spawned, since a process that uses a GPU cannot be forked.
             new = get_context("spawn").Process
-            self._processes = [new(target=compile_all, args=(preset, (need,), device), daemon=True) for need in wanted]
+            arguments = [(preset, (need,), ranks.device) for need in wanted]
+            self._processes = [new(target=compile_all, args=each, daemon=True) for each in arguments]
         for process in self._processes:
             process.start()
 
     def wait(self) -> float:
-        """Waits for all kernels, within bounds; returns the seconds it took."""
+        """Waits for all kernels, within bounds, on all ranks; returns the seconds it took."""
         started = time.monotonic()
         for process in self._processes:
             process.join(max(0.0, started + PATIENCE_S - time.monotonic()))
             if process.is_alive():
                 process.terminate()
+        self._ranks.wait()
         return time.monotonic() - started
 
 
@@ -77,7 +82,7 @@ def compile_all(preset: Preset, wanted: tuple[Need, ...], device: torch.device) 
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = WorldModel(preset).to(device).to(dtype)
     compile_blocks(model.transformer.blocks, device)
-    draw = _any_clips(preset, device)
+    draw = any_clips(preset, device)
     for need in wanted:
         clips = clips_of_kind(draw, need)
         noise = torch.randn(clips.new.shape, device=device)
@@ -97,7 +102,7 @@ def clips_of_kind(draw: ClipDraw, need: Need) -> Clips:
     return later if need.kind == "later" else later.without_memory()
 
 
-def _any_clips(preset: Preset, device: torch.device) -> ClipDraw:
+def any_clips(preset: Preset, device: torch.device) -> ClipDraw:
     """Clips of the right shapes, of a still camera in a world without content."""
     latents = (FRAMES - 1) // 4 + 1
     size = preset.video.height // 16, preset.video.width // 16

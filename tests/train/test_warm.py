@@ -9,6 +9,7 @@ import pytest
 import torch
 from worldloom.model.preset import load_preset
 from worldloom.train.prefetch import ahead
+from worldloom.train.ranks import Ranks
 from worldloom.train.warm import Helpers, compile_all, needs
 
 
@@ -18,7 +19,8 @@ def test_every_kind_of_clip_goes_through_the_model() -> None:
 
 
 def test_without_a_gpu_there_is_nothing_to_wait_for() -> None:
-    assert Helpers(load_preset("tiny"), needs(2, learning=("first",)), torch.device("cpu")).wait() < 1.0
+    alone = Ranks(rank=0, size=1, device=torch.device("cpu"))
+    assert Helpers(load_preset("tiny"), needs(2, learning=("first",)), alone).wait() < 1.0
 
 
 def test_items_come_in_order_and_are_made_before_they_are_asked_for() -> None:
