@@ -83,7 +83,7 @@ def visible_points(queries: Tensor, candidates: Tensor) -> Tensor:
     x, y, z = (axes[..., k] * candidates[..., k, None, 3].float() for k in range(3))
     offset = (x + y + z)[..., None]
     at_once = max(1, CHUNK // candidates.shape[1])
-    clip = torch.arange(batch, device=queries.device).repeat_interleave(number)
+    clip = torch.arange(batch, device=queries.device)[:, None].expand(-1, number).flatten()
     parts = zip(torch.split(points.flatten(0, 1), at_once), torch.split(clip, at_once), strict=True)
     counts = [_count(part, axes[at], offset[at]) for part, at in parts]
     return torch.cat(counts).view(batch, number, -1)
