@@ -26,6 +26,7 @@ STATUS: dict[type[WorldloomError], int] = {
     errors.SessionUnknown: 404,
     errors.PlayerTaken: 409,
     errors.StoreError: 409,
+    errors.SnapshotInvalid: 400,
     errors.SessionError: 410,
     errors.ConfigError: 400,
     errors.ServiceError: 503,
