@@ -72,6 +72,11 @@ class Gang:
             raise
         return cast(ChunkResult, result)
 
+    async def peak_memory_gb(self) -> list[float]:
+        """10⁹ bytes that PyTorch has held at most on each rank's GPU; nothing on the CPU."""
+        peaks = await _all_of([rank.peak_memory_gb.remote() for rank in self._ranks])
+        return [peak for peak in peaks if peak is not None]
+
     async def _meeting(self, ranks: list[Any]) -> Meeting | None:
         """None for a rank that is alone."""
         if len(ranks) == 1:

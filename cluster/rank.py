@@ -75,6 +75,14 @@ class Rank:
             return None
         return self._engine.step(job, on_step=report)
 
+    def peak_memory_gb(self) -> float | None:
+        """10⁹ bytes that PyTorch has held at most on this rank's GPU; None on the CPU."""
+        if not self._config.uses_gpus:
+            return None
+        import torch
+
+        return torch.cuda.max_memory_reserved() / 1e9
+
     def _join(self, meeting: Meeting) -> Engine:
         if self._config.uses_gpus:
             # Ranks reach each other's memory only on GPUs that they see.

@@ -46,7 +46,10 @@ def check_gpus(config: ClusterConfig, *, available: float) -> None:
     """Raises DoesNotFit where Ray would wait for GPUs that will never come."""
     if not config.uses_gpus:
         return
-    needed = config.groups * config.group_ranks * config.rank_gpus + config.decoders * config.decoder_gpus
+    ranks = config.groups * config.group_ranks
+    shares = ranks * config.rank_gpus + config.decoders * config.decoder_gpus
+    # More than half of a GPU leaves no room for another rank.
+    needed = max(shares, ranks) if config.rank_gpus > 0.5 else shares
     if needed > available:
         raise DoesNotFit(
             f"preset {config.preset.name!r} needs {needed:g} GPUs for {config.groups} groups of "

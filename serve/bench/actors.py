@@ -6,14 +6,15 @@ import time
 from typing import Any, Self
 
 import ray
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from ...cluster.config import ClusterConfig
-from ...cluster.engine import ChunkResult
+from ...cluster.engine import ChunkJob, ChunkResult
 from ...cluster.engines import make_decoder
-from ...cluster.gang import RANK_CPUS
+from ...cluster.gang import LEADER_CPUS, RANK_CPUS, Gang, gang_bundles
 from ...cluster.messages import SessionSpec
 from ...cluster.peer import plain
-from ...cluster.rank import Rank
 from ...cluster.service import check_gpus
 from ...cluster.store import StoreActor
 from ...cluster.threads import use_all_cores
@@ -21,21 +22,32 @@ from ...errors import WorldloomError
 from ...memory.records import ChunkRecord
 from ...model.clip import Array, ClipInputs, MemoryQuery, MemoryView
 from ...model.preset import Preset
+from ...parallel.planner import Placement
 from ..ray_start import start_ray
 from .driver import DecodedAt, job_of
 from .machine import peak_memory_gb
 from .setting import PROMPT, STORE_BYTES, VIEWPOINT, start_image
+from .sharing import Sharing
 from .threads import decode_pieces
 
 BENCH_NAMESPACE = "worldloom-bench"
 STORE_CALLS = 100
 
 
-class BenchRank(Rank):
-    """A worker group's rank that tells how much memory it took."""
+class BenchLeader:
+    """Leads the ranks as a worker group does."""
 
-    def peak_memory_gb(self) -> float | None:
-        return peak_memory_gb()
+    def __init__(self, config: ClusterConfig) -> None:
+        self._gang = Gang(config)
+
+    async def load(self) -> None:
+        await self._gang.warm()
+
+    async def step(self, job: ChunkJob) -> ChunkResult:
+        return await self._gang.step(job, gateway="")
+
+    async def rank_memory_gb(self) -> list[float]:
+        return await self._gang.peak_memory_gb()
 
 
 class BenchDecoder:
@@ -70,20 +82,24 @@ class RayBackend:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         check_gpus(config, available=resources.get("GPU", 0.0))
         self._config = config
-        rank_gpus, decoder_gpus = (config.rank_gpus, config.decoder_gpus) if config.uses_gpus else (0, 0)
+        decoder_gpus = config.decoder_gpus if config.uses_gpus else 0
+        self._ranks = placement_group(gang_bundles(config), "STRICT_PACK")
+        in_group = PlacementGroupSchedulingStrategy(self._ranks, placement_group_bundle_index=0)
         self._store = _start(StoreActor, config, num_cpus=0, max_concurrency=STORE_CALLS)
-        self._rank = _start(BenchRank, config, num_cpus=RANK_CPUS, num_gpus=rank_gpus)
+        self._leader = _start(BenchLeader, config, num_cpus=LEADER_CPUS, scheduling_strategy=in_group)
         self._decoder = _start(BenchDecoder, config, num_cpus=RANK_CPUS, num_gpus=decoder_gpus)
         self._epochs: dict[str, int] = {}
 
     @classmethod
-    def load(cls, preset: Preset) -> Self:
+    def load(cls, preset: Preset, *, ranks: int = 1) -> Self:
         """With the preset's networks loaded and warm; starts Ray for this process alone unless it is connected."""
         if not ray.is_initialized():
             start_ray("local", verbose=False)
-        backend = cls(ClusterConfig(preset=preset, name=BENCH_NAMESPACE, decoders=1, store_bytes=STORE_BYTES))
+        backend = cls(
+            ClusterConfig(preset=preset, name=BENCH_NAMESPACE, decoders=1, ranks=ranks, store_bytes=STORE_BYTES)
+        )
         try:
-            ray.get([backend._rank.load.remote(), backend._decoder.load.remote()])
+            ray.get([backend._leader.load.remote(), backend._decoder.load.remote()])
         except WorldloomError as error:
             raise plain(error) from error
         return backend
@@ -109,7 +125,7 @@ class RayBackend:
         return view
 
     async def denoise(self, session: str, clip: ClipInputs) -> ChunkResult:
-        result: ChunkResult = await self._rank.step.remote(job_of(session, clip), "")
+        result: ChunkResult = await self._leader.step.remote(job_of(session, clip))
         return result
 
     async def commit(self, session: str, record: ChunkRecord) -> None:
@@ -120,15 +136,28 @@ class RayBackend:
         return decoded
 
     def peak_memory_gb(self) -> float | None:
-        """Of rank and decoder together, which share a GPU."""
-        peaks: list[float | None] = ray.get([self._rank.peak_memory_gb.remote(), self._decoder.peak_memory_gb.remote()])
-        known = [peak for peak in peaks if peak is not None]
-        return sum(known) if known else None
+        """Of the fullest rank and the decoder together, which may share a GPU."""
+        ranks: list[float] = self.rank_memory_gb()
+        decoder: float | None = ray.get(self._decoder.peak_memory_gb.remote())
+        return max(ranks) + (decoder or 0.0) if ranks else decoder
+
+    def rank_memory_gb(self) -> list[float]:
+        """Of each rank; nothing on the CPU."""
+        ranks: list[float] = ray.get(self._leader.rank_memory_gb.remote())
+        return ranks
+
+    def sharing(self) -> Sharing | None:
+        """See `Backend`."""
+        if self._config.group_ranks == 1:
+            return None
+        memory_gb = tuple(round(value, 2) for value in self.rank_memory_gb())
+        return Sharing(placement=Placement.REPLICATED, rank_memory_gb=memory_gb, exposed_step_s=None)
 
     def close(self) -> None:
         """End the actors. Ray ends with the process that started it."""
-        for actor in (self._store, self._rank, self._decoder):
+        for actor in (self._store, self._leader, self._decoder):
             ray.kill(actor)
+        remove_placement_group(self._ranks)
 
 
 def _start(kind: type, config: ClusterConfig, **options: Any) -> Any:

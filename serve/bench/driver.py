@@ -24,6 +24,7 @@ from ...model.preset import Preset
 from ..actions import Actions
 from .figures import ChunkTimes, OnChunk
 from .setting import PROMPT, VIEWPOINT, start_image
+from .sharing import Sharing
 from .walk import chunk_actions
 
 clock = time.monotonic
@@ -61,6 +62,10 @@ class Backend(Protocol):
         """10⁹ bytes of GPU memory that were held at most."""
         ...
 
+    def sharing(self) -> Sharing | None:
+        """What is known of the ranks that share the denoising; None where it is one."""
+        ...
+
     def close(self) -> None:
         """End what the backend started."""
         ...
@@ -81,8 +86,9 @@ class BackendRunner:
         """See `Runner`."""
         return self._backend.peak_memory_gb()
 
-    def sharing(self, chunks: Sequence[ChunkTimes]) -> None:
-        """See `Runner`."""
+    def sharing(self, chunks: Sequence[ChunkTimes]) -> Sharing | None:
+        """See `Runner`. What messages cost cannot be seen from here."""
+        return self._backend.sharing()
 
     def close(self) -> None:
         """See `Runner`."""

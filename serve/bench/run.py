@@ -37,7 +37,7 @@ class BenchConfig:
     device: str = "auto"
     """Torch device in this process; Ray chooses its own."""
     gpus: int = 1
-    """Ranks, each on a GPU; more than one are processes that torchrun has started."""
+    """Ranks, each on a GPU; more than one are processes that torchrun has started, or actors."""
     placement: Placement | None = None
     """Of several ranks; None leaves it to the planner."""
     bands: bool = False
@@ -133,7 +133,7 @@ def _load_runner(config: BenchConfig, device: str, ranks: Ranks | None) -> Runne
         from .actors import RayBackend
         from .driver import BackendRunner
 
-        return BackendRunner(config.preset, RayBackend.load(config.preset))
+        return BackendRunner(config.preset, RayBackend.load(config.preset, ranks=config.gpus))
     if config.preset.engine == "mock":
         from .driver import BackendRunner
         from .threads import ThreadBackend

@@ -62,6 +62,9 @@ class ThreadBackend:
     def peak_memory_gb(self) -> None:
         """The mock uses no GPU."""
 
+    def sharing(self) -> None:
+        """One engine."""
+
     def close(self) -> None:
         """End the threads."""
         self._engine_thread.shutdown()

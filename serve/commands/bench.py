@@ -76,8 +76,10 @@ def run_engine(
 
     if through == "ray" and (memory_limit_gb is not None or profile is not None):
         raise click.UsageError("--memory-limit-gb and --profile look at this process: not with --through ray")
-    if gpus > 1 and (through == "ray" or memory_limit_gb is not None or profile is not None):
-        raise click.UsageError("--through ray, --memory-limit-gb and --profile look at one process: not with --gpus")
+    if gpus > 1 and (memory_limit_gb is not None or profile is not None):
+        raise click.UsageError("--memory-limit-gb and --profile look at one process: not with several GPUs")
+    if through == "ray" and (bands or placement not in (None, Placement.REPLICATED)):
+        raise click.UsageError("through Ray, GPUs share every step, and a decoder has its own: no other --placement")
     preset = chosen_preset(**model)
     config = BenchConfig(
         preset=preset,
@@ -92,7 +94,7 @@ def run_engine(
         memory_limit_gb=memory_limit_gb,
         commit=commit,
     )
-    if gpus > 1:
+    if gpus > 1 and through == "process":
         run = _run_on_ranks(config)
         if run is None:
             return

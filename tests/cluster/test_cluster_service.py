@@ -12,9 +12,17 @@ from worldloom.model.preset import load_preset
 
 def test_a_gpu_preset_is_refused_with_the_numbers_where_gpus_are_missing() -> None:
     config = ClusterConfig(preset=load_preset("mg3-5b"), groups=2)
-    with pytest.raises(DoesNotFit, match=r"1\.6 GPUs for 2 groups.*has 1"):
+    with pytest.raises(DoesNotFit, match=r"needs 2 GPUs for 2 groups of 1 and 2 decoders, Ray has 1"):
         check_gpus(config, available=1.0)
     check_gpus(config, available=2.0)
+
+
+def test_every_rank_of_a_group_needs_a_gpu_and_decoders_find_room_beside_them() -> None:
+    config = ClusterConfig(preset=load_preset("mg3-28b"))
+    with pytest.raises(DoesNotFit, match="needs 4 GPUs for 1 groups of 4"):
+        check_gpus(config, available=3.0)
+    check_gpus(config, available=4.0)
+    check_gpus(ClusterConfig(preset=load_preset("mg3-28b"), ranks=2), available=2.0)
 
 
 def test_a_cpu_preset_asks_for_no_gpu() -> None:
