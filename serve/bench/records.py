@@ -17,8 +17,18 @@ Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class _Record(BaseModel):
+class _Provenance(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    device: str
+    versions: dict[str, str]
+    commit: str
+    """What was measured; ends in '-dirty' where the checkout had changes."""
+    source: Literal["measured", "simulated"]
+
+
+class ModelRecord(_Provenance):
+    """What all runs of a model have in common."""
 
     preset: str
     gpus: Annotated[int, Field(ge=0)]
@@ -36,11 +46,6 @@ class _Record(BaseModel):
     """Frames a second of one session; of the slowest one where there are several."""
     fps_total: Positive
     """Sum over the sessions."""
-    device: str
-    versions: dict[str, str]
-    commit: str
-    """What was measured; ends in '-dirty' where the checkout had changes."""
-    source: Literal["measured", "simulated"]
 
     @model_validator(mode="after")
     def _total_is_no_less_than_its_parts(self) -> Self:
@@ -50,7 +55,7 @@ class _Record(BaseModel):
         return self
 
 
-class EngineRecord(_Record):
+class EngineRecord(ModelRecord):
     """A run of the engine's whole path without a network: from actions to RGB frames in host memory."""
 
     stages: dict[str, Seconds]
@@ -67,7 +72,7 @@ class EngineRecord(_Record):
     communication that nothing hides. None where nothing is sent."""
 
 
-class ServedRecord(_Record):
+class ServedRecord(ModelRecord):
     """A run of the whole service, as a client on the same machine saw it."""
 
     codec: str
@@ -86,7 +91,35 @@ class ServedRecord(_Record):
     """Likewise with an uploaded image."""
 
 
-Record = EngineRecord | ServedRecord
+class GatewayLoad(BaseModel):
+    """So many sessions through one gateway at once, each with its player."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    sessions: Count
+    overhead_p50_s: Seconds
+    """From a decoder's push of a frame to its arrival at the player, on one machine."""
+    overhead_p95_s: Seconds
+    overhead_p99_s: Seconds
+    loss: Annotated[float, Field(ge=0, le=1)]
+    """Share of the frames that did not arrive."""
+
+
+class GatewayRecord(_Provenance):
+    """How many sessions one gateway carries, with those who push and those who watch on the same machine."""
+
+    frame_rate: Positive
+    frame_bytes: Count
+    """Of each frame."""
+    seconds: Positive
+    """How long each load was held."""
+    limit_sessions: Annotated[int, Field(ge=0)]
+    """The largest load of which no frame was lost, and 99 in 100 were not later than one piece of play."""
+    loads: Annotated[tuple[GatewayLoad, ...], Field(min_length=1)]
+    """All that were tried, by their sessions."""
+
+
+Record = EngineRecord | ServedRecord | GatewayRecord
 _ANY: TypeAdapter[Record] = TypeAdapter(Record)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .figures import CHUNK, CHUNK_P95
-from .records import EngineRecord, ServedRecord
+from .records import EngineRecord, GatewayRecord, Record, ServedRecord
 from .run import BenchRun
 
 _BAR_WIDTH = 30
@@ -47,6 +47,16 @@ def format_served(record: ServedRecord) -> str:
     )
 
 
+def format_gateway(record: GatewayRecord) -> str:
+    """The limit, and a row for each load."""
+    rows = [f"{'sessions':>8}{'p50 ms':>10}{'p95 ms':>10}{'p99 ms':>10}{'lost':>10}"]
+    for load in record.loads:
+        overheads = (load.overhead_p50_s, load.overhead_p95_s, load.overhead_p99_s)
+        rows.append(f"{load.sessions:>8}" + "".join(f"{1000 * s:>10.1f}" for s in overheads) + f"{load.loss:>10.2%}")
+    title = f"one gateway carries {record.limit_sessions} sessions of {record.frame_rate:g} frames a second"
+    return "\n".join([f"{title} of {record.frame_bytes / 1000:g} kB", "", *rows, "", _provenance(record)])
+
+
 def _title(record: EngineRecord | ServedRecord) -> str:
     return (
         f"{record.preset} {record.height}×{record.width}, {record.steps} steps, {record.precision}, "
@@ -62,7 +72,7 @@ def _in_all(record: EngineRecord | ServedRecord) -> str:
     return f"   ({record.fps_total:.2f} in all)" if record.sessions > 1 else ""
 
 
-def _provenance(record: EngineRecord | ServedRecord) -> str:
+def _provenance(record: Record) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return f"{record.device}; {versions}; commit {record.commit}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .figures import CHUNK_P95, STEPS
-from .records import EngineRecord, Record, ServedRecord
+from .records import EngineRecord, GatewayRecord, ModelRecord, Record, ServedRecord
 
 HEAD = """# Records
 
@@ -18,6 +18,7 @@ def format_table(records: Mapping[str, Record]) -> str:
     """Markdown of all records by file name, fastest first within the same preset."""
     engine = [(name, record) for name, record in records.items() if isinstance(record, EngineRecord)]
     served = [(name, record) for name, record in records.items() if isinstance(record, ServedRecord)]
+    gateways = [(name, record) for name, record in records.items() if isinstance(record, GatewayRecord)]
     parts = [HEAD]
     if engine:
         parts.append("## Engine: actions to RGB frames in host memory\n\n" + _engine_table(engine))
@@ -26,6 +27,8 @@ def format_table(records: Mapping[str, Record]) -> str:
         parts.append("## Several GPUs: what sharing the work costs\n\n" + _shared_table(shared, engine))
     if served:
         parts.append("## Service: a client on the same machine\n\n" + _served_table(served))
+    if gateways:
+        parts.append("## Gateway: pushed frames to players on the same machine\n\n" + _gateway_table(gateways))
     return "\n".join(parts)
 
 
@@ -113,11 +116,32 @@ def _served_table(rows: list[tuple[str, ServedRecord]]) -> str:
     )
 
 
+def _gateway_table(rows: list[tuple[str, GatewayRecord]]) -> str:
+    """Each load has a row: the limit's in bold."""
+    heads = ("frames/s", "frame kB", "seconds", "sessions", "overhead p50 / p95 / p99", "lost", *_LAST_HEADS)
+    return _markdown(
+        heads,
+        [
+            (
+                f"{record.frame_rate:g}",
+                f"{record.frame_bytes / 1000:g}",
+                f"{record.seconds:g}",
+                f"**{load.sessions}**" if load.sessions == record.limit_sessions else str(load.sessions),
+                f"{_ms(load.overhead_p50_s)} / {_ms(load.overhead_p95_s)} / {_ms(load.overhead_p99_s)}",
+                f"{100 * load.loss:.2f} %",
+                *_last(name, record),
+            )
+            for name, record in rows
+            for load in record.loads
+        ],
+    )
+
+
 _COMMON_HEADS = ("preset", "size", "steps", "GPUs", "placement", "sessions", "precision", "decoder")
 _LAST_HEADS = ("device", "commit", "source", "record")
 
 
-def _common(record: Record) -> tuple[str, ...]:
+def _common(record: ModelRecord) -> tuple[str, ...]:
     return (
         record.preset,
         f"{record.height}×{record.width}",
@@ -134,7 +158,7 @@ def _last(name: str, record: Record) -> tuple[str, ...]:
     return record.device, record.commit, record.source, f"[{name}](results/{name}.json)"
 
 
-def _order(row: tuple[str, Record]) -> tuple[str, int, int, float, str]:
+def _order(row: tuple[str, ModelRecord]) -> tuple[str, int, int, float, str]:
     name, record = row
     return record.preset, record.gpus, record.sessions, -record.fps, name
 

@@ -136,6 +136,33 @@ def bench_serve(
         click.echo(f"record {json_file}")
 
 
+@bench.command("gateway")
+@click.option(
+    "--seconds", type=click.FloatRange(min=1), default=10, show_default=True, help="How long each load lasts."
+)
+@click.option("--most", type=click.IntRange(min=1), default=64, show_default=True, help="Try no more sessions.")
+@json_option
+@commit_option
+def bench_gateway(seconds: float, most: int, json_file: Path | None, commit: str | None) -> None:
+    """Find how many sessions one gateway carries on this machine, at 40 frames a second of 60 kB each.
+
+    Pushes frames as decoders do, through a real gateway, to players that take the time. More and more sessions play at
+    once, until frames are lost or one in a hundred is later than a piece of play.
+    """
+    from ..bench.gateway import GatewayBenchConfig, measure_gateway
+    from ..bench.records import write_record
+    from ..bench.report import format_gateway
+
+    config = GatewayBenchConfig(seconds=seconds, most_sessions=most, commit=commit)
+    bar: tqdm[NoReturn] = tqdm(unit=" loads", desc="starting", disable=None, dynamic_ncols=True)
+    with bar:
+        record = measure_gateway(config, lambda load: _advance(bar, f"{load.sessions} sessions"))
+    click.echo(format_gateway(record))
+    if json_file is not None:
+        write_record(record, json_file)
+        click.echo(f"record {json_file}")
+
+
 @bench.command("table")
 @click.option("--results", type=FOLDER, default="ops/bench/results", show_default=True, help="Folder of records.")
 @click.option("--out", type=OUT_FILE, default="ops/bench/table.md", show_default=True, help="The markdown file.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worldloom.serve.bench.records import EngineRecord, ServedRecord
+from worldloom.serve.bench.records import EngineRecord, GatewayRecord, ServedRecord
 
 COMMON: dict[str, Any] = {
     "preset": "mg3-5b",
@@ -41,6 +41,18 @@ SERVED: dict[str, Any] = {
     "create_to_frame_image_s": 1.8,
 }
 
+GATEWAY: dict[str, Any] = {
+    **{name: COMMON[name] for name in ("device", "versions", "commit", "source")},
+    "frame_rate": 40,
+    "frame_bytes": 60_000,
+    "seconds": 10,
+    "limit_sessions": 32,
+    "loads": [
+        {"sessions": 32, "overhead_p50_s": 0.01, "overhead_p95_s": 0.03, "overhead_p99_s": 0.05, "loss": 0},
+        {"sessions": 64, "overhead_p50_s": 0.2, "overhead_p95_s": 0.3, "overhead_p99_s": 0.4, "loss": 0.005},
+    ],
+}
+
 
 def engine_record(**changes: Any) -> EngineRecord:
     return EngineRecord.model_validate({**ENGINE, **changes})
@@ -48,3 +60,7 @@ def engine_record(**changes: Any) -> EngineRecord:
 
 def served_record(**changes: Any) -> ServedRecord:
     return ServedRecord.model_validate({**SERVED, **changes})
+
+
+def gateway_record(**changes: Any) -> GatewayRecord:
+    return GatewayRecord.model_validate({**GATEWAY, **changes})

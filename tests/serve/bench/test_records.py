@@ -13,7 +13,7 @@ from worldloom.serve.bench.records import EngineRecord, Record, ServedRecord, re
 from worldloom.serve.bench.table import format_table
 from worldloom.serve.commands.bench import bench
 
-from .samples import ENGINE, SERVED, engine_record, served_record
+from .samples import ENGINE, SERVED, engine_record, gateway_record, served_record
 
 BENCH_DIR = Path(__file__).parents[3] / "ops" / "bench"
 FIELDS = (
@@ -27,7 +27,7 @@ def test_an_engine_record_has_exactly_the_agreed_fields() -> None:
 
 
 def test_a_file_comes_back_as_the_kind_of_record_that_it_is(tmp_path: Path) -> None:
-    for record in (engine_record(), engine_record(peak_memory_gb=None), served_record()):
+    for record in (engine_record(), engine_record(peak_memory_gb=None), served_record(), gateway_record()):
         path = tmp_path / "new" / "record.json"
         write_record(record, path)
         assert read_record(path) == record and type(read_record(path)) is type(record)
@@ -72,12 +72,15 @@ def test_a_table_shows_each_record_once_the_fastest_first(tmp_path: Path) -> Non
         "slow": engine_record(fps=20, fps_total=20),
         "fast": engine_record(),
         "live": served_record(),
+        "door": gateway_record(),
     }
     for name, record in records.items():
         write_record(record, tmp_path / f"{name}.json")
     out = tmp_path / "table.md"
     done = CliRunner().invoke(bench, ["table", "--results", str(tmp_path), "--out", str(out)], catch_exceptions=False)
-    assert done.exit_code == 0 and "3 records" in done.output
+    assert done.exit_code == 0 and "4 records" in done.output
     rows = [line for line in out.read_text(encoding="utf-8").splitlines() if "abc1234" in line]
-    assert [line.rpartition("(results/")[2] for line in rows] == ["fast.json) |", "slow.json) |", "live.json) |"]
+    names = ["fast", "slow", "live", "door", "door"]
+    assert [line.rpartition("(results/")[2] for line in rows] == [f"{name}.json) |" for name in names]
     assert "| **41.5** |" in rows[0] and "| 970.0 |" in rows[0] and "3 of 2490" in rows[2]
+    assert "| **32** | 10.0 / 30.0 / 50.0 | 0.00 % |" in rows[3]

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from worldloom.errors import ConfigError
 from worldloom.model.precision import Precision
 from worldloom.model.preset import load_preset
-from worldloom.serve.bench.records import EngineRecord, read_record, write_record
+from worldloom.serve.bench.records import EngineRecord, Record, read_record, write_record
 from worldloom.serve.bench.simulated import compare, measured_runs, simulate
 from worldloom.serve.commands.bench import bench
 
@@ -41,7 +41,7 @@ def test_fleets_grow_with_their_gpus_and_play_at_full_rate() -> None:
 
 
 def test_only_runs_of_the_same_model_on_gpus_count() -> None:
-    others = {
+    others: dict[str, Record] = {
         "bf16": engine_record(precision="bf16"),
         "cpu": engine_record(gpus=0),
         "guess": engine_record(source="simulated"),
