@@ -30,6 +30,7 @@ from ..model.transformer import WorldTransformer
 from ..model.weights import choose_expert, load_experts, torch_dtype
 from .apply import SequenceSharding, shard_attention, sharded_parts
 from .ranks import Ranks, join_launched
+from .xdit import shard_attention_by_xdit
 
 PROMPT_TOKENS = 77
 TIMEOUT_S = 900.0
@@ -57,15 +58,20 @@ class Agreement:
         return self.error <= self.limit and self.same_bits
 
 
-def check(preset: Preset, ranks: Ranks, *, head_chunks: int = 1, seed: int = 0) -> list[Agreement]:
-    """Compares both kinds of clip; the same list on all ranks."""
+def check(
+    preset: Preset, ranks: Ranks, *, head_chunks: int = 1, xdit_ring: int | None = None, seed: int = 0
+) -> list[Agreement]:
+    """Compares both kinds of clip; the same list on all ranks. With `xdit_ring`, of xDiT's attention."""
     sharding = SequenceSharding.of(preset, ranks)
     experts = load_experts(preset, ranks.device)
     clips = random_clips(preset, seed)
     parts = synthetic_parts(preset, experts, ranks.device)
     alone = [_timed(Rollout(preset.sampling, parts), clip) for clip in clips] if ranks.is_first else []
     for model in experts.values():
-        shard_attention(model, sharding, head_chunks=head_chunks)
+        if xdit_ring is None:
+            shard_attention(model, sharding, head_chunks=head_chunks)
+        else:
+            shard_attention_by_xdit(model, sharding, ring=xdit_ring)
     together = Rollout(preset.sampling, sharded_parts(parts, sharding))
     rounds = [[_timed(together, clip) for clip in clips] for _ in range(2)]
     rows = []
@@ -141,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             preset = preset.with_directory(options.checkpoint)
         with join_launched(options.device, timeout_s=TIMEOUT_S) as ranks:
-            rows = check(preset, ranks, head_chunks=options.head_chunks, seed=options.seed)
+            rows = check(preset, ranks, head_chunks=options.head_chunks, xdit_ring=options.xdit_ring, seed=options.seed)
             if ranks.is_first:
                 print(f"{preset.name}, {preset.precision}, {ranks.size} ranks on {ranks.device.type}")
                 print(table(rows), flush=True)
@@ -157,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, help="directory of the weights; else they are drawn from --seed")
     parser.add_argument("--precision", default=Precision.BF16, choices=list(Precision))
     parser.add_argument("--head-chunks", type=int, default=1, help="chunks of heads whose messages overlap")
+    parser.add_argument("--xdit-ring", type=int, help="use xDiT's attention instead, in rings of so many ranks")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--seed", type=int, default=0)
     return parser

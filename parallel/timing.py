@@ -31,6 +31,7 @@ from .check import TIMEOUT_S, one_viewpoint, synthetic_parts
 from .ranks import Ranks, join_launched
 from .silent import share_of, silenced
 from .ulysses import UlyssesCore
+from .xdit import shard_attention_by_xdit
 
 ROUNDS = 5
 
@@ -56,6 +57,7 @@ class ClipTimes:
 
     ranks: int
     head_chunks: int
+    """0: xDiT's attention."""
     silent: bool
     prepare_ms: float
     step_ms: float
@@ -127,8 +129,11 @@ def time_clip(rollout: Rollout, preset: Preset, ranks: Ranks, *, head_chunks: in
     )
 
 
-def time_all(preset: Preset, ranks: Ranks, head_chunks: Sequence[int]) -> tuple[list[CoreTimes], list[ClipTimes]]:
-    """All of the above, for each number of head chunks; the clip on one rank first, unless the group is not there."""
+def time_all(
+    preset: Preset, ranks: Ranks, head_chunks: Sequence[int], *, xdit_ring: int | None = None
+) -> tuple[list[CoreTimes], list[ClipTimes]]:
+    """All of the above, for each number of head chunks; the clip on one rank first, unless the group is not there; and
+    last with xDiT's attention, where its ring is given."""
     cores = [time_core(preset, ranks, chunks) for chunks in head_chunks] if ranks.size > 1 else []
     experts = load_experts(preset, ranks.device)
     parts = synthetic_parts(preset, experts, ranks.device)
@@ -148,6 +153,12 @@ def time_all(preset: Preset, ranks: Ranks, head_chunks: Sequence[int]) -> tuple[
             clips.append(time_clip(rollout, preset, group, head_chunks=chunks, silent=silent))
             for model in experts.values():
                 unshard_attention(model)
+    if xdit_ring is not None:
+        sharding = SequenceSharding.of(preset, ranks)
+        for model in experts.values():
+            shard_attention_by_xdit(model, sharding, ring=xdit_ring)
+        rollout = Rollout(preset.sampling, sharded_parts(parts, sharding))
+        clips.append(time_clip(rollout, preset, ranks, head_chunks=0, silent=False))
     return cores, clips
 
 
@@ -177,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with join_launched(options.device, timeout_s=TIMEOUT_S) as ranks:
             if options.share_of is not None:
                 ranks = share_of(options.share_of, ranks.device)
-            cores, clips = time_all(preset, ranks, options.head_chunks)
+            cores, clips = time_all(preset, ranks, options.head_chunks, xdit_ring=options.xdit_ring)
             if ranks.is_first:
                 kind = "a share of" if options.share_of else "of"
                 print(f"{preset.name}, {preset.precision}, {kind} {ranks.size} ranks")
@@ -198,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", default=Precision.BF16, choices=list(Precision))
     parser.add_argument("--head-chunks", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--share-of", type=int, help="ranks of a group of which one share is timed")
+    parser.add_argument("--xdit-ring", type=int, help="at last use xDiT's attention, in rings of so many ranks")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--json", type=Path, help="where the figures go")
     return parser

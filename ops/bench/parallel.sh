@@ -47,4 +47,10 @@ for size in 4 8; do
 done
 times --preset mg3-5b --precision fp8-attn --head-chunks 1 --json "$out/ranks-5b-fp8-attn.json"
 times --preset mg3-5b --precision bf16 --head-chunks 1 --json "$out/ranks-5b-bf16.json"
+# Where xDiT is installed, which needs a network: its attention beside ours.
+if python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("xfuser") is None)'; then
+    check --preset mg3-5b --precision bf16 --xdit-ring 1
+    times --preset mg3-5b --precision bf16 --head-chunks 1 --xdit-ring 1 --json "$out/ranks-5b-bf16-xdit.json"
+    times --preset mg3-5b --precision bf16 --head-chunks 1 --xdit-ring "$gpus" --json "$out/ranks-5b-bf16-xdit-ring.json"
+fi
 echo "failed: ${failed[*]:-nothing}"

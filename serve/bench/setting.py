@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ...errors import ConfigError
 from ...model.preset import DecoderChoice, Preset
+from ...parallel.planner import Placement
 
 PROMPT = "A street at night after the rain, neon signs, wet asphalt"
 VIEWPOINT = "first_person"
@@ -36,7 +37,8 @@ def what_ran(preset: Preset, *, gpus: int, sessions: int) -> dict[str, Any]:
         "steps": preset.sampling.steps,
         "precision": preset.precision,
         "decoder": decoder_choice(preset),
-        "placement": "single",
+        # Of a group; GPUs that have sessions of their own are to say so.
+        "placement": Placement.REPLICATED if gpus > 1 else Placement.SINGLE,
     }
 
 
