@@ -148,8 +148,8 @@ class Muon:
     def _muon_step(self, shape: _Shape, rate: Tensor) -> None:
         shape.momentum.lerp_(shape.gradients, 1.0 - self.config.momentum)
         update = orthogonalize(torch.lerp(shape.gradients, shape.momentum, self.config.momentum))
-        # In a parameter's own shape and float32: what is added fits what it is added to.
-        deltas = (update.float() * (-rate * shape.gain)).unbind()
+        # As contiguous as the parameters are: then all of them are added to at once.
+        deltas = (update.float() * (-rate * shape.gain)).contiguous().unbind()
         params: list[Tensor] = list(shape.params)
         if self.config.weight_decay:
             torch._foreach_mul_(params, 1.0 - rate * self.config.weight_decay)
