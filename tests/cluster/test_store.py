@@ -122,6 +122,7 @@ def test_a_rewound_world_goes_on_in_a_new_branch_with_ids_that_never_go_back() -
         for number in range(3):
             await store.commit("s", epoch, chunk(number, last_event_id=number))
         old = asyncio.ensure_future(store.chunk("s", epoch, 0, 3))
+        await asyncio.sleep(0)
         held = ControlState(last_event_id=7, held=Held(keys=(True, False, False, False)))
         for _ in range(2):
             world = await store.rewind("s", epoch, Rewind(event_id=7, chunk=1), held)
