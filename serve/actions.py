@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from worldloom_client.controls import Held as Held  # what rows are made of
 
 from ..errors import ActionError
 from ..model.clip import Float32
@@ -16,6 +15,19 @@ KEY_COLUMNS = 6
 CAMERA_STEP = 0.1
 """What a held camera key adds to an angle each frame, in units of 15 degrees."""
 _OPPOSITE = [1, 0, 3, 2, 4, 5]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """What is held during one frame. Camera angles are per frame, in units of 15 degrees, in [-1, 1]: positive pitch
+    looks down, positive yaw turns right."""
+
+    forward: bool = False
+    back: bool = False
+    left: bool = False
+    right: bool = False
+    camera_pitch: float = 0.0
+    camera_yaw: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

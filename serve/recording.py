@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Unpack
@@ -14,7 +14,7 @@ import numpy as np
 from worldloom_client import StartRequest, World, WorldFrame, WorldInfo, open_world
 
 from ..errors import ServiceError
-from .actions import Actions
+from .actions import Actions, Held
 from .clips import ClipWriter, ContactSheet
 from .remote_errors import known_errors
 
@@ -98,8 +98,9 @@ async def record(
                 async for frame in world.frames():
                     seen.add(frame)
                     # Encoding would keep the event loop from reading and acknowledging.
-                    await asyncio.to_thread(writer.write, frame.image, frame.held)
-                    pictures.add(seen.frames - 1, frame.image, frame.chunk, frame.held)
+                    held = Held(**asdict(frame.held))
+                    await asyncio.to_thread(writer.write, frame.image, held)
+                    pictures.add(seen.frames - 1, frame.image, frame.chunk, held)
                     on_frame(world, frame)
                     if frame.frame_id + 1 >= world.applied.get(event_id, 0) + len(actions):
                         break

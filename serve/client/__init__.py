@@ -9,7 +9,7 @@
 """
 
 from .blocking import BlockingWorld, join_world_blocking, open_world_blocking
-from .controls import Held, Pose
+from .controls import Action, Held, Pose
 from .errors import CodecMissing, ProtocolError, SessionEnded, Unreachable, WorldError
 from .frames import WorldFrame
 from .service import OpenedSession, Service, StartRequest, Ticket, open_service
@@ -18,6 +18,7 @@ from .world import Credential, World, WorldInfo, join_world, open_world
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "Action",
     "BlockingWorld",
     "CodecMissing",
     "Credential",

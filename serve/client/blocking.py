@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Itera
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar, Unpack, cast
 
-from .controls import Held, Pose
+from .controls import Action, Pose
 from .frames import WorldFrame
 from .lockstep import step
 from .service import StartRequest
@@ -34,11 +34,11 @@ class BlockingWorld:
         """As World.applied."""
         return dict(self._world.applied)
 
-    def play(self, rows: Iterable[Held]) -> int:
+    def play(self, rows: Iterable[Action]) -> int:
         """As World.play."""
         return self._wait(self._world.play(rows))
 
-    def hold(self, held: Held, *, pitch_motion: float = 0.0, yaw_motion: float = 0.0) -> int:
+    def hold(self, held: Action, *, pitch_motion: float = 0.0, yaw_motion: float = 0.0) -> int:
         """As World.hold."""
         return self._wait(self._world.hold(held, pitch_motion=pitch_motion, yaw_motion=yaw_motion))
 
@@ -83,7 +83,7 @@ class BlockingWorld:
         finally:
             self._wait(frames.aclose())
 
-    def step(self, rows: Sequence[Held]) -> list[WorldFrame]:
+    def step(self, rows: Sequence[Action]) -> list[WorldFrame]:
         """As lockstep.step."""
         return self._wait(step(self._world, rows))
 

@@ -4,8 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from .protocol import session_pb2 as pb
+
+
+class Action(Protocol):
+    """Anything that says what is held during one frame, as `Held` does."""
+
+    @property
+    def forward(self) -> bool: ...
+
+    @property
+    def back(self) -> bool: ...
+
+    @property
+    def left(self) -> bool: ...
+
+    @property
+    def right(self) -> bool: ...
+
+    @property
+    def camera_pitch(self) -> float: ...
+
+    @property
+    def camera_yaw(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +56,7 @@ class Pose:
     yaw_degrees: float = 0.0
 
 
-def script_of(rows: Iterable[Held]) -> pb.Event:
+def script_of(rows: Iterable[Action]) -> pb.Event:
     """Exact actions of the next frames."""
     frames = [
         pb.ActionFrame(
@@ -49,7 +72,7 @@ def script_of(rows: Iterable[Held]) -> pb.Event:
     return pb.Event(script=pb.Script(frames=frames))
 
 
-def controls_of(held: Held, *, pitch_motion: float, yaw_motion: float) -> pb.Event:
+def controls_of(held: Action, *, pitch_motion: float, yaw_motion: float) -> pb.Event:
     """Keyboard and mouse as they are held from now on, and motion that is spent once."""
     keyboard = pb.Keyboard(forward=held.forward, back=held.back, left=held.left, right=held.right)
     mouse = pb.Mouse(pitch=held.camera_pitch, yaw=held.camera_yaw, pitch_motion=pitch_motion, yaw_motion=yaw_motion)

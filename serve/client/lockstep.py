@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from .controls import Held
+from .controls import Action
 from .errors import SessionEnded, WorldError
 from .frames import WorldFrame
 from .protocol import session_pb2 as pb
@@ -14,7 +14,7 @@ from .world import World
 POLL_S = 0.005
 
 
-async def step(world: World, rows: Sequence[Held]) -> list[WorldFrame]:
+async def step(world: World, rows: Sequence[Action]) -> list[WorldFrame]:
     """Play exactly these frames, then stand still. Returns them, and the world's own before them if there were any.
 
     A world that has never been stepped first gets `info.first_chunk_frames` rows, later `info.frames_per_chunk` at a

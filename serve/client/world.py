@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Unpack
 
-from .controls import Held, Pose, controls_of, goal_of, held_from, pose_from, script_of
+from .controls import Action, Pose, controls_of, goal_of, held_from, pose_from, script_of
 from .errors import SessionEnded, WorldError, error_of
 from .frames import WorldFrame, stages_from
 from .link import Link
@@ -127,11 +127,11 @@ class World:
         """Takes this connection's place from another process, for a while after this one is gone."""
         return self._link.welcome.resume_token
 
-    async def play(self, rows: Iterable[Held]) -> int:
+    async def play(self, rows: Iterable[Action]) -> int:
         """Send exact actions for the next frames. Returns the event's id."""
         return await self._act(script_of(rows))
 
-    async def hold(self, held: Held, *, pitch_motion: float = 0.0, yaw_motion: float = 0.0) -> int:
+    async def hold(self, held: Action, *, pitch_motion: float = 0.0, yaw_motion: float = 0.0) -> int:
         """Hold keys and camera from now on; motion, in units of 15 degrees, is spent once. Returns the event's id."""
         return await self._act(controls_of(held, pitch_motion=pitch_motion, yaw_motion=yaw_motion))
 
