@@ -13,7 +13,7 @@ import argparse
 import hashlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,8 +30,10 @@ from ..model.transformer import WorldTransformer
 from ..model.weights import choose_expert, load_experts, torch_dtype
 from .apply import SequenceSharding, shard_attention, sharded_parts
 from .ranks import Ranks, join_launched
+from .relay import Relay, RelayRollout
 from .xdit import shard_attention_by_xdit
 
+Denoise = Callable[[ClipInputs], Tensor]
 PROMPT_TOKENS = 77
 TIMEOUT_S = 900.0
 ERROR_LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05}
@@ -59,20 +61,35 @@ class Agreement:
 
 
 def check(
-    preset: Preset, ranks: Ranks, *, head_chunks: int = 1, xdit_ring: int | None = None, seed: int = 0
+    preset: Preset,
+    ranks: Ranks,
+    *,
+    head_chunks: int = 1,
+    front: int | None = None,
+    xdit_ring: int | None = None,
+    seed: int = 0,
 ) -> list[Agreement]:
-    """Compares both kinds of clip; the same list on all ranks. With `xdit_ring`, of xDiT's attention."""
-    sharding = SequenceSharding.of(preset, ranks)
+    """Compares both kinds of clip; the same list on all ranks.
+
+    With `front`, of a mixture whose high-noise experts are on so many ranks and whose low-noise expert is on the
+    others: then latents are compared as they come home, in bfloat16. With `xdit_ring`, of xDiT's attention.
+    """
     experts = load_experts(preset, ranks.device)
     clips = random_clips(preset, seed)
     parts = synthetic_parts(preset, experts, ranks.device)
-    alone = [_timed(Rollout(preset.sampling, parts), clip) for clip in clips] if ranks.is_first else []
-    for model in experts.values():
-        if xdit_ring is None:
-            shard_attention(model, sharding, head_chunks=head_chunks)
-        else:
-            shard_attention_by_xdit(model, sharding, ring=xdit_ring)
-    together = Rollout(preset.sampling, sharded_parts(parts, sharding))
+    dtype = torch.float32 if front is None else RelayRollout.dtype
+    by_one = _by_all(Rollout(preset.sampling, parts), dtype)
+    alone = [_timed(by_one, clip) for clip in clips] if ranks.is_first else []
+    if front is not None:
+        together = _by_relay(preset, parts, experts, Relay.of(ranks, front=front), head_chunks)
+    else:
+        sharding = SequenceSharding.of(preset, ranks)
+        for model in experts.values():
+            if xdit_ring is None:
+                shard_attention(model, sharding, head_chunks=head_chunks)
+            else:
+                shard_attention_by_xdit(model, sharding, ring=xdit_ring)
+        together = _by_all(Rollout(preset.sampling, sharded_parts(parts, sharding)), dtype)
     rounds = [[_timed(together, clip) for clip in clips] for _ in range(2)]
     rows = []
     for index, name in enumerate(("first clip", "later clip")):
@@ -147,7 +164,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             preset = preset.with_directory(options.checkpoint)
         with join_launched(options.device, timeout_s=TIMEOUT_S) as ranks:
-            rows = check(preset, ranks, head_chunks=options.head_chunks, xdit_ring=options.xdit_ring, seed=options.seed)
+            rows = check(
+                preset,
+                ranks,
+                head_chunks=options.head_chunks,
+                front=options.front,
+                xdit_ring=options.xdit_ring,
+                seed=options.seed,
+            )
             if ranks.is_first:
                 print(f"{preset.name}, {preset.precision}, {ranks.size} ranks on {ranks.device.type}")
                 print(table(rows), flush=True)
@@ -163,16 +187,32 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, help="directory of the weights; else they are drawn from --seed")
     parser.add_argument("--precision", default=Precision.BF16, choices=list(Precision))
     parser.add_argument("--head-chunks", type=int, default=1, help="chunks of heads whose messages overlap")
+    parser.add_argument("--front", type=int, help="ranks of a mixture's high-noise experts; the others have the other")
     parser.add_argument("--xdit-ring", type=int, help="use xDiT's attention instead, in rings of so many ranks")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--seed", type=int, default=0)
     return parser
 
 
-def _timed(rollout: Rollout, clip: ClipInputs) -> tuple[Tensor, float]:
+def _by_all(rollout: Rollout, dtype: torch.dtype) -> Denoise:
+    return lambda clip: rollout.denoise(clip).latents.to(dtype)
+
+
+def _by_relay(
+    preset: Preset, parts: RolloutParts, experts: dict[str, WorldTransformer], relay: Relay, head_chunks: int
+) -> Denoise:
+    sharding = SequenceSharding.of(preset, relay.side)
+    for model in experts.values():
+        shard_attention(model, sharding, head_chunks=head_chunks)
+    shared = sharded_parts(parts, sharding, encoding=relay.everyone)
+    rollout = RelayRollout(preset, Rollout(preset.sampling, shared), relay, sharding)
+    return lambda clip: rollout.launch(clip).host.result()
+
+
+def _timed(denoise: Denoise, clip: ClipInputs) -> tuple[Tensor, float]:
     """The clip's latents on the CPU, and the seconds it took."""
     began = time.perf_counter()
-    latents = rollout.denoise(clip).latents.float().cpu()
+    latents = denoise(clip).float().cpu()
     return latents, time.perf_counter() - began
 
 

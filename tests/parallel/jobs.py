@@ -60,5 +60,5 @@ def decode_bands(ranks: Ranks, preset: Preset, pieces: Sequence[Tensor]) -> list
     return frames
 
 
-def check_preset(ranks: Ranks, preset: Preset, head_chunks: int) -> list[Agreement]:
-    return check(preset, ranks, head_chunks=head_chunks)
+def check_preset(ranks: Ranks, preset: Preset, head_chunks: int, front: int | None = None) -> list[Agreement]:
+    return check(preset, ranks, head_chunks=head_chunks, front=front)

@@ -38,6 +38,12 @@ def test_ranks_make_the_latents_of_one(processes: Processes, size: int, preset: 
         assert row.error < 1e-5
 
 
+def test_sides_of_a_relay_share_their_steps(processes: Processes) -> None:
+    everyone = processes.run(4, check_preset, MIXTURE, 1, 3)
+    for rows in everyone:
+        assert all(row.same_bits and row.error < 1e-3 for row in rows)
+
+
 def test_attention_in_e4m3_agrees_but_for_its_rounding(processes: Processes) -> None:
     rows, *_ = processes.run(2, check_preset, SMALL.with_precision(Precision.FP8_ATTENTION), 1)
     exact, *_ = processes.run(2, check_preset, SMALL.with_precision(Precision.FP8), 1)
