@@ -39,7 +39,7 @@ def exact(poses: np.ndarray, start: int) -> list[int]:
     chosen = select_frames(
         poses[queries].astype(np.float64), poses.astype(np.float64), int(first_frame(torch.tensor(start)))
     )
-    return chosen.latent_idx.tolist()
+    return [int(latent) for latent in chosen.latent_idx]
 
 
 @given(st.integers(0, 10_000))
