@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from worldloom.model.attention import AttentionCore, attention
+from worldloom.model.attention import attention
+from worldloom.model.attention_e4m3 import SpreadCore, attention_e4m3
 from worldloom.model.fast import fuse
 from worldloom.model.fast.linear import FusedLinear
 from worldloom.model.init import init_weights
@@ -144,23 +145,33 @@ def test_layers_loaded_as_int8_stay_as_they_are() -> None:
     torch.testing.assert_close(layer.scales, stored.weight_scale)
 
 
-def test_a_core_put_in_place_of_the_plain_one_sees_all_tokens() -> None:
-    """As sequence parallelism does it: every query goes with its key."""
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [(Precision.FP8, torch.float32), (Precision.FP8_ATTENTION, torch.float8_e4m3fn)]
+)
+def test_a_core_that_spreads_tokens_sees_all_of_them(precision: Precision, dtype: torch.dtype) -> None:
+    """As sequence parallelism does it: every query goes with its key, in the format that attention computes in."""
     seen = []
 
-    class Spy(AttentionCore):
+    class Spy(SpreadCore):
         def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             seen.append((q.shape, k.shape, q.dtype))
             return attention(q, k, v)
 
-    model = fused(random_model(small_config()), Precision.FP8_ATTENTION)
+        def average(self, values: Tensor) -> Tensor:
+            return values
+
+        def attend_e4m3(self, q: Tensor, k: Tensor, v: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
+            seen.append((q.shape, k.shape, q.dtype))
+            return attention_e4m3(q, k, v, scales, dtype)
+
+    model = fused(random_model(small_config()), precision)
+    plain = velocity(model)
     for block in model.blocks:
         block.get_submodule("self_attn").core = Spy()
-    exact = velocity(random_model(small_config()))
-    assert relative_error(velocity(model), exact) < 0.05
+    torch.testing.assert_close(velocity(model), plain)
     tokens = (MEMORY + PAST + NEW) * GRID[0] * GRID[1] // 4
     assert {(q[1], k[1]) for q, k, _ in seen} == {(tokens, tokens)}
-    assert {dtype for *_, dtype in seen} == {torch.float32}
+    assert {seen_dtype for *_, seen_dtype in seen} == {dtype}
 
 
 def test_a_batch_of_worlds_is_refused() -> None:
