@@ -23,7 +23,7 @@ def env(mock_service: ServiceHandle) -> Iterator[WorldEnv]:
 
 
 def test_a_step_is_a_chunk_of_its_action_and_the_world_waits_for_the_next(env: WorldEnv) -> None:
-    time.sleep(1.5)
+    time.sleep(1.1)
     seen, info = env.reset()
     assert seen.shape == (40, 128, 224, 3) and seen.dtype == np.uint8
     assert info["frame_id"] == 56 and info["pose"].x == 0
@@ -33,7 +33,7 @@ def test_a_step_is_a_chunk_of_its_action_and_the_world_waits_for_the_next(env: W
     assert not np.array_equal(walked, seen)
     frame = env.render()
     assert frame is not None and np.array_equal(frame, walked[-1])
-    time.sleep(0.5)
+    time.sleep(0.2)
     *_, info = env.step(TURN)  # type: ignore[arg-type]
     assert info["frame_id"] == 136 and abs(info["pose"].yaw_degrees) > 30
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from worldloom.serve.scripts import random_script
 from worldloom.serve.service import ServiceHandle
 from worldloom_client import Credential, Held, World, WorldError, WorldFrame, join_world, open_service, open_world
 
+EXAMPLE = Path(__file__).parents[3] / "serve" / "client" / "examples" / "game_backend.py"
 CODECS = ("h264", "jpeg", "raw")
 
 
@@ -142,3 +146,11 @@ def test_what_the_service_refuses_is_raised_with_its_code(mock_service: ServiceH
             assert caught.value.code in ("session_unknown", "not_authorized")
 
     asyncio.run(ask())
+
+
+def test_the_example_of_a_games_back_end_works(mock_service: ServiceHandle) -> None:
+    command = [sys.executable, str(EXAMPLE), grpc_url(mock_service)]
+    run = subprocess.run(command, input="\n", capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "turned and darkened from frame" in run.stdout
+    assert all(f"{role}: {mock_service.stream_url} with ticket" in run.stdout for role in ("player", "viewer"))
