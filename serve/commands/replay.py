@@ -67,8 +67,8 @@ def summary_of(world: World) -> str:
     records, header = world.records(), world.header
     frames = sum(record.num_frames for record in records)
     return (
-        f"preset {header.preset}, seed {header.seed}, {header.viewpoint.replace('_', ' ')}: {len(world.branches)} "
-        f"branches, {len(records)} chunks, {frames} frames, next frame id {world.next_frame_id}"
+        f"preset {header.preset}, seed {header.seed}, {header.viewpoint.replace('_', ' ')}; branches: "
+        f"{len(world.branches)}, chunks: {len(records)}, frames: {frames}, next frame id: {world.next_frame_id}"
     )
 
 
@@ -110,5 +110,5 @@ def check_world(world: World, preset: Preset, device: str) -> int:
                 f"(latents by up to {chunk.largest_difference:.3g})"
             )
     told = "all chunks have the same bits" if not wrong else f"{wrong} of {chunks} chunks differ"
-    click.echo(f"{chunks} chunks made again: {told}; frames sha256 {digest.hexdigest()[:16]}")
+    click.echo(f"chunks made again: {chunks}; {told}; frames sha256 {digest.hexdigest()[:16]}")
     return 1 if wrong else 0
