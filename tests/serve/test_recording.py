@@ -11,10 +11,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from worldloom.errors import NotAnImage, ScriptError
-from worldloom.serve.actions import Held
 from worldloom.serve.commands.play import play
 from worldloom.serve.recording import Measurements, describe_weights, format_measurements
-from worldloom_client import Pose, WorldFrame, WorldInfo
+from worldloom_client import Held, Pose, WorldFrame, WorldInfo
 
 from .fake_service import FakeService
 
