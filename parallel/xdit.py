@@ -73,7 +73,7 @@ def check_cut(sharding: SequenceSharding, *, heads: int, ring: int) -> None:
 
 def _start(ranks: Ranks, ring: int) -> nn.Module:
     if find_spec(PACKAGE) is None:
-        raise ConfigError("xDiT is not installed", hint="Install the package xfuser, which needs CUDA.")
+        raise ConfigError("xDiT is not installed", hint="Install worldloom[xdit], which needs CUDA.")
     distributed = import_module(f"{PACKAGE}.core.distributed")
     if not distributed.model_parallel_is_initialized():
         distributed.init_distributed_environment(rank=ranks.rank, world_size=ranks.size)
