@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import torch
 from worldloom.cluster.local_pipeline import LocalPipeline
 from worldloom.errors import ConfigError
 from worldloom.model.mixture import LOW_NOISE, MixtureConfig
@@ -42,8 +43,12 @@ def pair() -> Iterator[Processes]:
 
 
 @pytest.fixture(scope="module")
-def alone() -> list[Shown]:
-    return play(LocalPipeline(PRESET, device="cpu"), SESSIONS)
+def alone() -> Iterator[list[Shown]]:
+    # As many threads as each rank has: sums depend on how they are split.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield play(LocalPipeline(PRESET, device="cpu"), SESSIONS)
+    torch.set_num_threads(threads)
 
 
 def test_a_mixture_on_two_ranks_makes_the_bits_of_one(pair: Processes, alone: list[Shown]) -> None:

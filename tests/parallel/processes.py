@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from worldloom.parallel.ranks import Ranks, join
 
+ROOT = str(Path(__file__).parents[2])
 MOST = 4
 PATIENCE_S = 60.0
 
@@ -26,12 +29,15 @@ class Processes:
         context.set_forkserver_preload(["torch", "torch.distributed", "worldloom.parallel.load"])
         self._pipes: list[Connection] = []
         self._processes: list[ForkServerProcess] = []
+        # The processes take over this path, and import the jobs of the tests by name.
+        sys.path.insert(0, ROOT)
         for rank in range(most):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, rank, most, port), daemon=True)
             process.start()
             self._pipes.append(ours)
             self._processes.append(process)
+        sys.path.remove(ROOT)
 
     def run(self, size: int, job: Job, *args: Any) -> list[Any]:
         """What `job(ranks, *args)` returns on each of `size` ranks; an error of theirs is raised, and ends all
