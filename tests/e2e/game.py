@@ -22,6 +22,7 @@ class Viewer:
         self.codec = codec
         self.frames: list[WorldFrame] = []
         self.problem: WorldError | None = None
+        self.is_done = False
 
     async def watch(self, url: str, ticket: str) -> None:
         """Until the session ends."""
@@ -31,6 +32,7 @@ class Viewer:
                     self.frames.append(frame)
         except WorldError as error:
             self.problem = error
+        self.is_done = True
 
 
 class Game:
