@@ -71,10 +71,29 @@ class GatewayBeat:
 class _Gateway:
     seen_at: float
     guests: dict[str, tuple[str, Role]] = field(default_factory=dict)
+    entered: dict[str, float] = field(default_factory=dict)
+    """Connection → when it came, of guests that no beat has told of yet."""
+    left: dict[str, float] = field(default_factory=dict)
+    """Connection → when it went."""
+
+    def hear(self, told: dict[str, tuple[str, Role]], *, now: float, since: float) -> None:
+        """Take in the guests that a beat tells of. It was written while others came and went: what has been heard of
+        them from `since` on counts more."""
+        self.left = {connection: at for connection, at in self.left.items() if at >= since}
+        self.entered = {
+            connection: at for connection, at in self.entered.items() if at >= since and connection not in told
+        }
+        new = {connection: self.guests[connection] for connection in self.entered if connection in self.guests}
+        self.guests = new | {connection: guest for connection, guest in told.items() if connection not in self.left}
+        self.seen_at = now
 
 
 class Attendance:
-    """What the directory knows of gateways. Times are seconds of `clock`."""
+    """What the directory knows of gateways. Times are seconds of `clock`.
+
+    Who comes or goes is told at once, by `enter` and `leave`; beats tell again of all who are there. A beat may be on its
+    way while somebody comes, who is not in it, or goes, who still is: for a lease, `enter` and `leave` win.
+    """
 
     def __init__(self, *, lease_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         """A gateway that has been silent for `lease_s` is gone, with all its guests."""
@@ -85,8 +104,9 @@ class Attendance:
 
     def enter(self, session: str, gateway: str, connection: str, role: Role) -> str:
         """Somebody has come to the session at this gateway. Returns the session's home."""
-        known = self._gateways.setdefault(gateway, _Gateway(0.0))
-        known.seen_at = self._clock()
+        now = self._clock()
+        known = self._gateways.setdefault(gateway, _Gateway(now))
+        known.seen_at = known.entered[connection] = now
         known.guests[connection] = (session, role)
         home = self.home(session)
         if home is None:
@@ -96,7 +116,10 @@ class Attendance:
     def leave(self, gateway: str, connection: str) -> None:
         """The connection has ended."""
         if gateway in self._gateways:
-            self._gateways[gateway].guests.pop(connection, None)
+            known = self._gateways[gateway]
+            known.guests.pop(connection, None)
+            known.entered.pop(connection, None)
+            known.left[connection] = self._clock()
 
     def started(self, gateway: str) -> None:
         """A gateway begins its life: it knows nothing of an earlier one."""
@@ -106,7 +129,9 @@ class Attendance:
 
     def beat(self, beat: GatewayBeat) -> tuple[str, ...]:
         """A gateway lives. Returns those of its sessions whose home is another gateway by now."""
-        self._gateways[beat.gateway] = _Gateway(self._clock(), dict(beat.guests))
+        now = self._clock()
+        known = self._gateways.setdefault(beat.gateway, _Gateway(now))
+        known.hear(beat.guests, now=now, since=now - self._lease_s)
         return tuple(session for session in beat.homes if self._homes.setdefault(session, beat.gateway) != beat.gateway)
 
     def home(self, session: str) -> str | None:

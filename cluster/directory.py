@@ -195,6 +195,7 @@ class Directory:
         for session in beat.homes:
             if session not in self._entries:
                 # Ended, or forgotten by directory and store together: who plays it must hear of it.
+                self._attendance.forget(session)
                 error = self._ended.get(session, WorldLost("nobody knows this world any more"))
                 self._in_background(self._tell(beat.gateway, "end_session", session, error))
         return moved

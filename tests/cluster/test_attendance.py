@@ -64,6 +64,59 @@ def test_a_new_directory_learns_all_from_the_beats() -> None:
     assert (it.home("s"), it.has_player("s"), it.viewers("s")) == ("a", True, 1)
 
 
+def test_a_beat_that_was_on_its_way_while_somebody_came_or_went_changes_neither() -> None:
+    it, clock = attendance()
+    it.enter("s", "a", "c1", Role.VIEWER)
+    written_before = beat("a", "s", c1=("s", Role.VIEWER))
+    it.beat(written_before)
+    it.enter("s", "a", "c2", Role.PLAYER)
+    it.leave("a", "c1")
+    it.beat(written_before)
+    assert it.has_player("s") and it.viewers("s") == 0
+    clock.now += LEASE_S
+    it.beat(beat("a", "s", c2=("s", Role.PLAYER)))
+    clock.now += 0.1
+    it.beat(beat("a", "s"))
+    assert not it.has_player("s")
+
+
+def test_a_guest_that_no_beat_ever_tells_of_is_gone_after_a_lease() -> None:
+    it, clock = attendance()
+    it.enter("s", "a", "c1", Role.PLAYER)
+    clock.now += LEASE_S + 0.1
+    it.beat(beat("a", "s"))
+    assert not it.has_player("s") and it.home("s") == "a"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["come", "seated", "go", "gone", "write", "arrive"]), st.integers(0, 9))))
+def test_in_any_order_of_messages_the_directory_knows_who_has_come_and_not_gone(steps: list[tuple[str, int]]) -> None:
+    it, _ = attendance()
+    came: set[str] = set()
+    going: set[str] = set()
+    gone: set[str] = set()
+    seated: dict[str, tuple[str, Role]] = {}
+    """As the gateway has it, which hears later that somebody was let in, and says later that somebody has gone."""
+    under_way: list[GatewayBeat] = []
+    for step, number in steps:
+        connection = f"c{number}"
+        if step == "come" and connection not in came:
+            it.enter("s", "a", connection, Role.VIEWER)
+            came.add(connection)
+        elif step == "seated" and connection in came - going:
+            seated[connection] = ("s", Role.VIEWER)
+        elif step == "go" and connection in seated:
+            del seated[connection]
+            going.add(connection)
+        elif step == "gone" and connection in going - gone:
+            it.leave("a", connection)
+            gone.add(connection)
+        elif step == "write":
+            under_way.append(beat("a", "s", **seated))
+        elif step == "arrive" and under_way:
+            it.beat(under_way.pop(0))
+        assert len(came - going) <= it.viewers("s") <= len(came - gone)
+
+
 @given(
     st.lists(
         st.tuples(
