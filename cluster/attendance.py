@@ -91,8 +91,8 @@ class _Gateway:
 class Attendance:
     """What the directory knows of gateways. Times are seconds of `clock`.
 
-    Who comes or goes is told at once, by `enter` and `leave`; beats tell again of all who are there. A beat may be on its
-    way while somebody comes, who is not in it, or goes, who still is: for a lease, `enter` and `leave` win.
+    Who comes or goes is told at once, by `enter` and `leave`; beats tell again of all who are there. A beat may be on
+    its way while somebody comes, who is not in it, or goes, who still is: for a lease, `enter` and `leave` win.
     """
 
     def __init__(self, *, lease_s: float, clock: Callable[[], float] = time.monotonic) -> None:
