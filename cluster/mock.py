@@ -26,8 +26,8 @@ MockState = tuple[bytes, ...]
 class MockEngine:
     """Writes branch, chunk, frame numbers, keys and poses of each frame into the latents, one byte a value."""
 
-    def __init__(self, preset: Preset, *, chunk_time_s: float = 0.0) -> None:
-        """`chunk_time_s` is how long a chunk takes. Raises ConfigError if the preset's latents are too small."""
+    def __init__(self, preset: Preset) -> None:
+        """Takes as long for a chunk as the preset says. Raises ConfigError if its latents are too small."""
         self._shape = (preset.latent_channels, preset.latent_height, preset.latent_width)
         if (size := int(np.prod(self._shape))) < _LATENT_BYTES:
             raise ConfigError(
@@ -35,7 +35,7 @@ class MockEngine:
                 hint="Use more latent channels or a larger video.",
             )
         self._num_steps = preset.sampling.steps
-        self._step_time_s = chunk_time_s / self._num_steps
+        self._step_time_s = preset.mock.chunk_time_s / self._num_steps
 
     def warm_up(self) -> None:
         """Nothing to do."""
@@ -64,10 +64,8 @@ class MockDecoder:
 
     reach_latents = 2
 
-    def __init__(self, preset: Preset, *, decode_time_s: float = 0.0) -> None:
-        """`decode_time_s` is how long one latent takes."""
+    def __init__(self, preset: Preset) -> None:
         self._height, self._width = preset.video.height, preset.video.width
-        self._decode_time_s = decode_time_s
 
     def warm_up(self) -> None:
         """Nothing to do."""
@@ -78,7 +76,6 @@ class MockDecoder:
         history: MockState = state or ()
         frames = []
         for index in range(latents.shape[1]):
-            time.sleep(self._decode_time_s)
             payload = latents[:, index].ravel()[:_LATENT_BYTES].astype(np.uint8).tobytes()
             trace = zlib.crc32(b"".join((*history, payload))) & 0xFFFF
             records = np.frombuffer(payload, RECORD)

@@ -120,6 +120,15 @@ class LimitsConfig:
 
 @_forbid_extra
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MockConfig:
+    """How the mock engine behaves."""
+
+    chunk_time_s: Annotated[float, Field(ge=0, le=60)] = 0.0
+    """How long a chunk takes."""
+
+
+@_forbid_extra
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Preset:
     """A world model: shapes, weights, steps, precision and pace."""
 
@@ -127,6 +136,8 @@ class Preset:
     description: str
     engine: Literal["rollout", "mock"] = "rollout"
     """mock draws the actions into frames and needs no model."""
+    mock: MockConfig = field(default_factory=MockConfig)
+    """Of the mock engine alone."""
     video: VideoConfig
     vae: VAEConfig
     weights: WeightsConfig
@@ -156,6 +167,11 @@ class Preset:
             raise ConfigError(
                 f"preset {self.name!r} has no [transformer] table",
                 hint="Add one, or set engine = 'mock'.",
+            )
+        if self.engine != "mock" and self.mock != MockConfig():
+            raise ConfigError(
+                f"preset {self.name!r} has a [mock] table and engine = {self.engine!r}",
+                hint="Remove the table, or set engine = 'mock'.",
             )
         if self.transformer is not None:
             self._check_widths(self.transformer)

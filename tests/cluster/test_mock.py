@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from worldloom.cluster.mock import MockDecoder, MockEngine
 from worldloom.cluster.mock_frames import RECORD, draw_frame, read_frame
 from worldloom.errors import ConfigError
 from worldloom.model.clip import ClipInputs
-from worldloom.model.preset import load_preset
+from worldloom.model.preset import MockConfig, load_preset
 
 PRESET = load_preset("mock")
 
@@ -106,7 +107,8 @@ def test_frames_too_small_for_the_code_are_refused() -> None:
 
 
 def test_timings_name_every_step_and_cover_the_asked_time() -> None:
-    result = MockEngine(PRESET, chunk_time_s=0.03).step(ChunkJob(session="s", epoch=0, clip=clip(0)))
+    preset = replace(PRESET, mock=MockConfig(chunk_time_s=0.03))
+    result = MockEngine(preset).step(ChunkJob(session="s", epoch=0, clip=clip(0)))
     assert list(result.timings) == ["prepare", "step0", "step1", "step2"]
     assert sum(result.timings.values()) >= 0.03
 
@@ -115,7 +117,7 @@ def test_the_mock_preset_needs_no_torch() -> None:
     program = (
         "import sys\n"
         "from worldloom.cluster.engines import make_decoder, make_engine\n"
-        "from worldloom.model.preset import load_preset\n"
+        "from worldloom.model.preset import MockConfig, load_preset\n"
         "make_engine(load_preset('mock')), make_decoder(load_preset('mock'))\n"
         "sys.exit('torch' in sys.modules or 'ray' in sys.modules)\n"
     )

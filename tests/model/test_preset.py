@@ -143,6 +143,7 @@ def test_a_preset_file_outside_the_package_loads_by_path(tmp_path: Path) -> None
         ('source = "random"', 'source = "moon"', "weights.source"),
         ("[vae]", "[vea]\n[vae]", "vea"),
         ("z_dim = 4", "pruning_rate = 1.0", "vae.pruning_rate"),
+        ("[vae]", "[mock]\nchunk_time_s = -1\n[vae]", "mock.chunk_time_s"),
     ],
 )
 def test_a_wrong_entry_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
@@ -165,6 +166,13 @@ def test_a_vae_of_another_reduction_is_refused(tmp_path: Path) -> None:
 def test_a_rollout_preset_needs_a_transformer(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="transformer"):
         load_preset(write(tmp_path / "bad.toml", MINIMAL.replace("mock", "rollout")))
+
+
+def test_only_the_mock_takes_a_time_that_it_is_told(tmp_path: Path) -> None:
+    text = 'extends = "{}"\n[mock]\nchunk_time_s = 0.5\n'
+    assert load_preset(write(tmp_path / "slow.toml", text.format("mock"))).mock.chunk_time_s == 0.5
+    with pytest.raises(ConfigError, match=r"\[mock\]"):
+        load_preset(write(tmp_path / "bad.toml", text.format("tiny")))
 
 
 def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
