@@ -75,20 +75,30 @@ class EngineRecord(ModelRecord):
 class ServedRecord(ModelRecord):
     """A run of the whole service, as a client on the same machine saw it."""
 
+    frame_rate: Positive
+    """Frames a second at which the preset is meant to be played."""
     codec: str
     """Of the frames that the client received."""
     seconds: Positive
-    """How long it played, after the first chunk."""
+    """How long it played: once as fast as frames came, for `fps`, `frames`, `late_frames` and `steps_s`, once at the
+    preset's frame rate, for the times from action to frame."""
     frames: Count
     late_frames: Annotated[int, Field(ge=0)]
     """Frames that came after their moment in a player that shows them at the preset's frame rate."""
-    action_to_frame_p50_s: Seconds
-    """From sending a change of controls to receiving the first frame that it shaped."""
-    action_to_frame_p95_s: Seconds
-    create_to_frame_text_s: Positive
+    steps_s: Seconds
+    """Median seconds of all denoising steps of a chunk, after the first one."""
+    action_to_frame_p50_s: Positive
+    """From sending a change of controls until the first frame that it shaped is shown, at the preset's frame rate."""
+    action_to_frame_p95_s: Positive
+    create_to_frame_text_p50_s: Positive
     """From asking for a session by prompt to its first frame."""
-    create_to_frame_image_s: Positive
+    create_to_frame_text_p95_s: Positive
+    create_to_frame_image_p50_s: Positive
     """Likewise with an uploaded image."""
+    create_to_frame_image_p95_s: Positive
+    create_to_clip_p50_s: Positive
+    """From asking for a session with an uploaded image to the last frame of its first clip."""
+    create_to_clip_p95_s: Positive
 
 
 class GatewayLoad(BaseModel):

@@ -37,10 +37,10 @@ def format_served(record: ServedRecord) -> str:
             f"{_title(record)}, {record.codec} for {record.seconds:.1f} s",
             f"frames a second       {record.fps:9.2f}" + _in_all(record),
             f"late frames           {record.late_frames:9d} of {record.frames}",
-            f"action to frame       {record.action_to_frame_p50_s:9.3f} s p50, "
-            f"{record.action_to_frame_p95_s:.3f} s p95",
-            f"create to frame       {record.create_to_frame_text_s:9.3f} s by prompt, "
-            f"{record.create_to_frame_image_s:.3f} s by image",
+            f"action to frame       {_seconds(record.action_to_frame_p50_s, record.action_to_frame_p95_s)}",
+            f"prompt to frame       {_seconds(record.create_to_frame_text_p50_s, record.create_to_frame_text_p95_s)}",
+            f"image to frame        {_seconds(record.create_to_frame_image_p50_s, record.create_to_frame_image_p95_s)}",
+            f"image to first clip   {_seconds(record.create_to_clip_p50_s, record.create_to_clip_p95_s)}",
             "",
             _provenance(record),
         ]
@@ -70,6 +70,10 @@ def _devices(record: EngineRecord | ServedRecord) -> str:
 
 def _in_all(record: EngineRecord | ServedRecord) -> str:
     return f"   ({record.fps_total:.2f} in all)" if record.sessions > 1 else ""
+
+
+def _seconds(p50_s: float, p95_s: float) -> str:
+    return f"{p50_s:9.3f} s p50, {p95_s:.3f} s p95"
 
 
 def _provenance(record: Record) -> str:

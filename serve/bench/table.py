@@ -93,8 +93,8 @@ def _what(record: EngineRecord) -> tuple[object, ...]:
 
 def _served_table(rows: list[tuple[str, ServedRecord]]) -> str:
     heads = (
-        *_COMMON_HEADS, "codec", "seconds", "frames/s", "in all", "late", "action to frame p50 / p95",
-        "text to frame s", "image to frame s", *_LAST_HEADS,
+        *_COMMON_HEADS, "codec", "seconds", "frames/s", "in all", "late", "played at", "steps",
+        "action to frame p50 / p95", "text to frame", "image to frame", "image to clip", *_LAST_HEADS,
     )  # fmt: skip
     return _markdown(
         heads,
@@ -106,9 +106,12 @@ def _served_table(rows: list[tuple[str, ServedRecord]]) -> str:
                 f"**{record.fps:.1f}**",
                 f"{record.fps_total:.1f}",
                 f"{record.late_frames} of {record.frames}",
-                f"{_ms(record.action_to_frame_p50_s)} / {_ms(record.action_to_frame_p95_s)}",
-                f"{record.create_to_frame_text_s:.2f}",
-                f"{record.create_to_frame_image_s:.2f}",
+                f"{record.frame_rate:g}",
+                _ms(record.steps_s),
+                _pair(record.action_to_frame_p50_s, record.action_to_frame_p95_s),
+                _pair(record.create_to_frame_text_p50_s, record.create_to_frame_text_p95_s),
+                _pair(record.create_to_frame_image_p50_s, record.create_to_frame_image_p95_s),
+                _pair(record.create_to_clip_p50_s, record.create_to_clip_p95_s),
                 *_last(name, record),
             )
             for name, record in sorted(rows, key=_order)
@@ -165,6 +168,10 @@ def _order(row: tuple[str, ModelRecord]) -> tuple[str, int, int, float, str]:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def _pair(p50_s: float, p95_s: float) -> str:
+    return f"{1000 * p50_s:.0f} / {1000 * p95_s:.0f}"
 
 
 def _ms(seconds: float | None) -> str:

@@ -114,19 +114,34 @@ def run_engine(
 @model_options()
 @sessions_option
 @click.option("--url", help="A running service, of the model that the options name (default: start one).")
-@click.option("--seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="How long to play.")
+@click.option("--seconds", type=click.FloatRange(min=1), default=60, show_default=True,
+              help="How long to play as fast as frames come, and again at the world's own pace.")  # fmt: skip
+@click.option(
+    "--starts",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Worlds to begin by prompt, and by image.",
+)
 @json_option
 @commit_option
 def bench_serve(
-    url: str | None, seconds: float, sessions: int, json_file: Path | None, commit: str | None, **model: Any
+    url: str | None,
+    seconds: float,
+    starts: int,
+    sessions: int,
+    json_file: Path | None,
+    commit: str | None,
+    **model: Any,
 ) -> None:
-    """Measure the whole service on Ray: encoded frames that a client on this machine receives."""
+    """Measure the whole service on Ray: encoded frames that a client on this machine receives, how fast they are made,
+    and how long a world takes to begin and an action to show."""
     from ..bench.records import write_record
     from ..bench.report import format_served
     from ..bench.served import ServedConfig, measure_service, service_at
 
     preset = chosen_preset(**model)
-    config = ServedConfig(preset=preset, seconds=seconds, sessions=sessions, commit=commit)
+    config = ServedConfig(preset=preset, seconds=seconds, sessions=sessions, starts=starts, commit=commit)
     bar: tqdm[NoReturn] = tqdm(unit=" frames", desc=f"{preset.name}: starting", disable=None, dynamic_ncols=True)
     with bar, service_at(url, config) as address:
         record = measure_service(address, config, lambda: _advance(bar, "playing"))
