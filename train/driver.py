@@ -13,7 +13,7 @@ import torch
 from ..errors import ConfigError
 from .base import train_base
 from .distill import train_distill
-from .export import export
+from .export import export, export_all
 from .mixture import train_mixture
 from .progress import Budget, StageClock, write_metrics
 from .prune import folder_name, train_prune
@@ -23,7 +23,7 @@ from .stage import Workplace
 from .vae import train_vae
 
 Figures = dict[str, Any]
-STAGES = ("speed", "vae", "decoder", "prune", "base", "distill", "mixture", "export")
+STAGES = ("speed", "vae", "decoder", "prune", "base", "distill", "mixture", "export", "export-all")
 FOREVER_S = 1e9
 
 
@@ -39,6 +39,7 @@ def run_stage(stage: str, recipe: Recipe, place: Workplace, seconds: float | Non
         "mixture": lambda: train_mixture(recipe.mixture, place, clock),
         "speed": lambda: measure_speed(recipe, place),
         "export": lambda: dict(export(recipe.export, recipe.mixture, place, place.out / "export")),
+        "export-all": lambda: dict(export_all(recipe.export, recipe.mixture, place, place.out / "export-all")),
     }
     if stage not in runs:
         raise ConfigError(f"there is no stage {stage!r}", hint=f"choose from {', '.join(STAGES)}")
@@ -80,6 +81,7 @@ def folders_of(stages: Sequence[str], recipe: Recipe) -> list[str]:
         "mixture": list(recipe.mixture.experts),
         "speed": [],
         "export": [],
+        "export-all": [],
     }
     return [folder for stage in stages for folder in many.get(stage, [stage])]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +23,7 @@ from .base import load_model
 from .checkpoints import has_weights
 from .mixture import MixtureRecipe
 from .prompts import PromptTokens
-from .prune import load_pruned
+from .prune import folder_name, load_pruned
 from .stage import Workplace
 from .vae import load_autoencoder
 from .world_model import WorldModel
@@ -69,6 +69,18 @@ def export(recipe: ExportRecipe, mixture: MixtureRecipe, place: Workplace, targe
             hint="Store more as int8, leave files out, or train a smaller model.",
         )
     return sizes
+
+
+def export_all(recipe: ExportRecipe, mixture: MixtureRecipe, place: Workplace, target: Path) -> dict[str, int]:
+    """As `export`, but everything that the run has trained, however large: for measuring, not for the package."""
+    everything = replace(
+        recipe,
+        limit_bytes=2**40,
+        pruning_rates=tuple(rate for rate in recipe.pruning_rates if has_weights(place.out / folder_name(rate))),
+        with_base=has_weights(place.out / "base"),
+        with_mixture=all(has_weights(place.out / name) for name in mixture.experts),
+    )
+    return export(everything, mixture, place, target)
 
 
 def pruned_file(vae_file: str, rate: float) -> str:

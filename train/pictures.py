@@ -34,7 +34,7 @@ def save_strip(rows: Sequence[npt.NDArray[np.uint8]], path: Path, *, height: int
         size = (round(image.width * scale), round(image.height * scale))
         image = image.resize(size, Image.Resampling.LANCZOS)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, optimize=True)
+    image.save(path, optimize=True, quality=88)
 
 
 def save_curves(rows: Sequence[Mapping[str, float]], path: Path, *, title: str) -> None:

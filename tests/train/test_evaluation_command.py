@@ -30,7 +30,7 @@ def test_a_measurement_leaves_tables_figures_and_pictures(preset: Path, tmp_path
     document = json.loads(file.read_text())
     assert document["measurement"] == "drift" and len(document["details"]["chunks"]) == 2
     assert document["made_by"]["commit"] and document["settings"]["chunks"] == 2
-    (picture,) = folder.glob("drift-*.png")
+    (picture,) = folder.glob("drift-*.jpg")
     assert np.asarray(Image.open(picture)).shape[1] == 10 * 64
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,7 +32,15 @@ def shared_options(worlds: int) -> Callable[[Command], Command]:
                 "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="First held-out world."
             ),
             click.option("--worlds", type=click.IntRange(min=1), default=worlds, show_default=True),
-            click.option("--pictures", type=click.Path(path_type=Path, file_okay=False), help="Folder for PNG strips."),
+            click.option(
+                "--at-once", type=click.IntRange(min=1), default=1, show_default=True,
+                help="Worlds played at a time: 32 keep a large GPU busy with the pocket world.",
+            ),
+            click.option("--pictures", type=click.Path(path_type=Path, file_okay=False),
+                         help="Folder for strips of the first worlds, as JPEG."),
+            click.option("--pictured", type=click.IntRange(min=1), default=3, show_default=True,
+                         help="Worlds with a strip, at most."),
+            click.option("--commit", help="Of the code, where it lies outside a checkout."),
             click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="File to write."),
             click.option(
                 "--checkpoint", type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -136,8 +145,11 @@ def _run(
     checkpoint: Path | None,
     json_file: Path | None,
     pictures: Path | None,
+    pictured: int,
+    commit: str | None,
     worlds: int,
     seed: int,
+    at_once: int,
     device: str,
     oracle: bool = False,
     random_weights: bool = False,
@@ -155,7 +167,7 @@ def _run(
     elif random_weights:
         loaded = loaded.with_random_weights()
     place = resolve_device(device)
-    job = prepare(Setup(preset=loaded, device=place, worlds=worlds, seed=seed, oracle=oracle))
+    job = prepare(Setup(preset=loaded, device=place, worlds=worlds, seed=seed, oracle=oracle, at_once=at_once))
     with tqdm(total=job.total, unit=job.unit, desc=name, disable=None, dynamic_ncols=True) as bar:
         report = job.run(bar.update)
     weights = "rendered truth" if oracle else "trained" if loaded.trained else "seeded noise, not trained"
@@ -164,10 +176,10 @@ def _run(
     if json_file is not None:
         document = {
             "measurement": name, "preset": loaded.name, "weights": weights, **report.as_json(),
-            "made_by": provenance(place),
+            "made_by": provenance(place, commit),
         }  # fmt: skip
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     if pictures is not None:
-        for title, rows in report.pictures.items():
-            save_strip(rows, pictures / f"{title}.png")
+        for title, rows in islice(report.pictures.items(), pictured):
+            save_strip(rows, pictures / f"{title}.jpg")

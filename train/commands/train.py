@@ -65,6 +65,7 @@ _add("distill", "Distil the base model to a few steps.")
 _add("mixture", "Fine-tune two experts, for high and for low noise.")
 _add("speed", "Measure rendering, encoding and autoencoder steps on this machine.")
 _add("export", "Write the trained weights in the published layout, into the folder 'export' of the run.")
+_add("export-all", "Write all that was trained, the base model too, into 'export-all': to measure, not to ship.")
 
 
 def _with_seconds(stage: str) -> tuple[str, float | None]:

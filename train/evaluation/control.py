@@ -14,7 +14,7 @@ from torch import Tensor
 from ...model.clip import FIRST_CLIP_FRAMES, NEW_FRAMES
 from ...model.poses import Float32
 from .moves import CAMERA_KEY, Moves, hold, there_and_back
-from .player import OnChunk, Play, Player
+from .player import OnChunk, Play, Player, step_together
 from .pose_match import angle_between, find_pose, look, metres_between, mismatch
 from .report import Aim, Picture, Report, Row, Table, Tally, Value, mean_of, number
 from .scenes import Scene
@@ -65,9 +65,8 @@ def measure(
     trials, matches = Tally("clip", "action"), Tally("asked")
     pictures: dict[str, Picture] = {}
     asked = asked_poses()
-    for scene in scenes:
+    for scene, views in zip(scenes, _try_all(player, scenes, actions, on_chunk), strict=True):
         judge = _Judge(scene, asked)
-        views = _try_all(player, scene, actions, on_chunk)
         for (clip, action), view in views.items():
             match = judge.best_match(view)
             errors = _errors(judge.pose_of(view), asked[action])
@@ -92,18 +91,18 @@ def measure(
 
 
 def _try_all(
-    player: Player[Play], scene: Scene, actions: Sequence[str], on_chunk: OnChunk
-) -> dict[tuple[str, str], Tensor]:
-    """The view (H, W, 3) after each action, in a first clip and in the clip after a still one."""
-    views = {}
-    begun = player.begin(scene)
-    _, rested = player.step(begun, hold(frames=FIRST_CLIP_FRAMES))
-    on_chunk()
-    for clip, play, length in zip(CLIPS, (begun, rested), (FIRST_CLIP_FRAMES, NEW_FRAMES), strict=True):
+    player: Player[Play], scenes: Sequence[Scene], actions: Sequence[str], on_chunk: OnChunk
+) -> list[dict[tuple[str, str], Tensor]]:
+    """In each scene, the view (H, W, 3) after each action, in a first clip and in the clip after a still one."""
+    views: list[dict[tuple[str, str], Tensor]] = [{} for _ in scenes]
+    begun = [player.begin(scene) for scene in scenes]
+    still = [hold(frames=FIRST_CLIP_FRAMES)] * len(scenes)
+    rested = [play for _, play in step_together(player, begun, still, on_chunk)]
+    for clip, plays, length in zip(CLIPS, (begun, rested), (FIRST_CLIP_FRAMES, NEW_FRAMES), strict=True):
         for action in actions:
-            frames, _ = player.step(play, ACTIONS[action].filled(length))
-            views[clip, action] = frames[MEASURED]
-            on_chunk()
+            moves = [ACTIONS[action].filled(length)] * len(scenes)
+            for seen, (frames, _) in zip(views, step_together(player, plays, moves, on_chunk), strict=True):
+                seen[clip, action] = frames[MEASURED]
     return views
 
 

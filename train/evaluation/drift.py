@@ -18,7 +18,7 @@ from torch import Tensor
 from ...model.poses import Float32
 from .metrics import contrast, mean_colour, psnr, sharpness, shrink, ssim, to_signed
 from .moves import Moves, frames_of, there_and_back
-from .player import OnChunk, Play, Player, play_through
+from .player import OnChunk, Play, Player, Trip, play_through
 from .report import Aim, Picture, Report, Row, Table, Tally, mean_of, number
 from .scenes import Scene, others_like
 
@@ -70,10 +70,9 @@ def measure(
     over_time, returns = Tally("chunk"), Tally("return at frame")
     pictures: dict[str, Picture] = {}
     home = np.cumsum([2 * leg for leg in config.legs])
-    for scene, path in walks:
-        moves = excursions(path, config.legs, config.frames)
-        poses = moves.poses()
-        frames = play_through(player, scene, moves, on_chunk=on_chunk)
+    trips = [Trip(scene=scene, moves=excursions(path, config.legs, config.frames)) for scene, path in walks]
+    for trip, frames in zip(trips, play_through(player, trips, on_chunk), strict=True):
+        scene, poses = trip.scene, trip.moves.poses()
         others = others_like(scene, config.others)
         for chunk, at in enumerate(sampled_frames(config.chunks)):
             over_time.add(chunk, **against_truth(scene, others, frames[at], poses[at]))

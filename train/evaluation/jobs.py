@@ -41,13 +41,15 @@ class Setup:
     """Of the first world, counted from the first held-out one."""
     oracle: bool = False
     """Measure rendered truth in the model's place."""
+    at_once: int = 1
+    """Worlds played at a time."""
 
     def __post_init__(self) -> None:
         if self.preset.engine != "rollout":
             raise ConfigError(f"preset {self.preset.name!r} has no model to measure", hint="Choose another preset.")
 
     def player(self) -> Player[Any]:
-        return TruthPlayer() if self.oracle else ModelPlayer.load(self.preset, self.device)
+        return TruthPlayer() if self.oracle else ModelPlayer.load(self.preset, self.device, self.at_once)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

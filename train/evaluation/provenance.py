@@ -8,17 +8,17 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
 
-def provenance(device: torch.device) -> dict[str, object]:
-    """What a reader needs to make the figures again."""
+def provenance(device: torch.device, at: str | None = None) -> dict[str, object]:
+    """What a reader needs to make the figures again; `at` is the commit where the code lies outside a checkout."""
     return {
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": commit(),
+        "commit": at or commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -26,7 +26,7 @@ def provenance(device: torch.device) -> dict[str, object]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "worldloom": version("worldloom"),
+        "worldloom": _version(),
     }
 
 
@@ -39,6 +39,13 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+changes" if changed else "")
+
+
+def _version() -> str:
+    try:
+        return version("worldloom")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _git(folder: Path, *arguments: str) -> str:

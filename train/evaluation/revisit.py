@@ -16,7 +16,7 @@ from torch import Tensor
 from ...model.poses import Float32
 from .metrics import psnr, sharpness, ssim, to_signed
 from .moves import CAMERA_KEY, SAME_POSE, Moves, apart, chunks_for, frames_of, hold, there_and_back
-from .player import OnChunk, Play, Player, play_through
+from .player import OnChunk, Play, Player, Trip, play_through
 from .recall import Policy
 from .report import Aim, Picture, Report, Table, Tally, number
 from .scenes import Scene
@@ -78,12 +78,20 @@ def measure(player: Player[Play], scenes: Sequence[Scene], config: RevisitConfig
     """Plays every scene, made for `way_out(turn)`, under every policy, and compares first with second visits."""
     visited, floor = Tally("memory", "gap"), Tally("memory")
     pictures: dict[str, Picture] = {}
-    for index, scene in enumerate(scenes):
-        moves = there_and_back(way_out(config.turn, index)).filled(frames_of(config.chunks))
+    ways = [
+        there_and_back(way_out(config.turn, index)).filled(frames_of(config.chunks)) for index in range(len(scenes))
+    ]
+    trips = [
+        Trip(scene=scene, moves=moves, policy=policy)
+        for scene, moves in zip(scenes, ways, strict=True)
+        for policy in config.policies
+    ]
+    films = iter(play_through(player, trips, on_chunk))
+    for scene, moves in zip(scenes, ways, strict=True):
         poses = moves.poses()
         shown: Picture = []
         for policy in config.policies:
-            frames = play_through(player, scene, moves, policy, on_chunk)
+            frames = next(films)
             for gap in config.gaps:
                 pairs = visits(config.turn, gap, config.spread)
                 visited.add(policy.value, gap, **compare(scene, poses, frames, pairs))

@@ -20,7 +20,8 @@ _RELATIVE_SLACK = 0.07
 _SLACK_M = 0.15
 _NEAREST_M = 0.05
 _PASS = 4
-"""Frames cast at a time: their rays stay in a CPU's caches."""
+"""Frames cast at a time on a CPU: their rays stay in its caches."""
+_GPU_PASS = 64
 
 
 def seen_from(world: Worlds, first: Tensor, poses: Tensor, height: int, width: int) -> Tensor:
@@ -32,7 +33,7 @@ def seen_from(world: Worlds, first: Tensor, poses: Tensor, height: int, width: i
     _, first_t = _distances(world, first[None].to(device), height, width)
     parts = [
         _seen(first.to(device), first_t[0], *_distances(world, part, height, width), height, width)
-        for part in torch.split(poses.to(device), _PASS)
+        for part in torch.split(poses.to(device), _GPU_PASS if device.type == "cuda" else _PASS)
     ]
     return torch.cat(parts).view(-1, height, width)
 
