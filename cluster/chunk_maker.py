@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
-from ..errors import InputError, WorldloomError
+from ..errors import InputError, Overloaded, WorldloomError
 from ..memory.records import ChunkRecord
 from ..model.clip import ClipInputs, MemoryQuery, MemoryView, advance, plan_clip
 from .camera_goal import first_pose
@@ -25,6 +25,9 @@ from .history import remembered_by
 from .messages import Phase, Progress, SavedWorld, StageTimes
 from .peer import plain
 from .time_turns import ignoring, next_turn
+
+ASK_AGAIN_S = 0.5
+"""Who waits for room in the store asks so often whether there is some."""
 
 
 class Denoiser(Protocol):
@@ -40,7 +43,7 @@ class Worlds(Protocol):
 
     async def retrieve(self, session: str, branch: int, query: MemoryQuery) -> MemoryView: ...
 
-    async def commit(self, session: str, epoch: int, record: ChunkRecord) -> None: ...
+    async def commit(self, session: str, epoch: int, record: ChunkRecord) -> int: ...
 
 
 class Players(Protocol):
@@ -81,7 +84,8 @@ class ChunkMaker:
     async def make_chunk(self, world: SavedWorld, events: tuple[Event, ...]) -> SavedWorld:
         """Rewind as the events say, then make the next chunk with them. Returns the world after it.
 
-        Raises StaleEpoch when another owner has taken over, WorkerLost when a rank died.
+        Raises StaleEpoch when another owner has taken over, WorkerLost when a rank died, Overloaded when the store has
+        had no room for the chunk for too long.
         """
         world, events = await self._turn_time(world, events)
         controls, controls_after = plan_controls(
@@ -140,7 +144,7 @@ class ChunkMaker:
             applied_event_ids=tuple(event for event, _ in controls.applied),
             extra=pack_extra(extra),
         )
-        await self._worlds.commit(self._session, self._epoch, record)
+        await self._commit(world, record)
         return replace(
             world,
             turned=None,
@@ -177,11 +181,29 @@ class ChunkMaker:
 
         return await asyncio.to_thread(plan), retrieve_s
 
-    async def _report(self, world: SavedWorld) -> None:
+    async def _commit(self, world: SavedWorld, record: ChunkRecord) -> None:
+        """Add the chunk. While the store is full the session waits in line, and its player is told how it stands."""
+        give_up = time.monotonic() + self._config.queue_s
+        told = 0
+        while place := await self._worlds.commit(self._session, self._epoch, record):
+            if time.monotonic() >= give_up:
+                raise Overloaded(
+                    f"the memory store is full, and had no room for this world for {self._config.queue_s:g} s",
+                    hint="Create another session later, when other worlds have ended.",
+                )
+            if place != told:
+                await self._report(world, queue_position=place)
+                told = place
+            await asyncio.sleep(ASK_AGAIN_S)
+        if told:
+            await self._report(world)
+
+    async def _report(self, world: SavedWorld, *, queue_position: int = 0) -> None:
         progress = Progress(
-            phase=Phase.PLAYING,
+            phase=Phase.QUEUED if queue_position else Phase.PLAYING,
             branch=world.state.branch,
             chunk=world.state.chunk,
             num_steps=self._config.preset.sampling.steps,
+            queue_position=queue_position,
         )
         await self._players.report(self._session, progress)

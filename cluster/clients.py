@@ -65,8 +65,9 @@ class StoreClient:
         view: MemoryView = await self._peer.call("retrieve", session, branch, query)
         return view
 
-    async def commit(self, session: str, epoch: int, record: ChunkRecord) -> None:
-        await self._peer.call("commit", session, epoch, record)
+    async def commit(self, session: str, epoch: int, record: ChunkRecord) -> int:
+        place: int = await self._peer.call("commit", session, epoch, record)
+        return place
 
     async def rewind(self, session: str, epoch: int, rewind: Rewind, controls: ControlState) -> SavedWorld:
         world: SavedWorld = await self._peer.call("rewind", session, epoch, rewind, controls)

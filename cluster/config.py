@@ -45,6 +45,8 @@ class ClusterConfig:
     """A session may have so many snapshots at a time."""
     import_bytes: int = 1 << 30
     """The largest file that a world is imported from."""
+    queue_s: float = 60.0
+    """A session that has begun waits so long for room, in the store or in a worker group, before it is ended."""
     patience_s: float = 10.0
     """How long a call waits for an actor that restarts."""
     health_check_s: float = 2.0

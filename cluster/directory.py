@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ..errors import NotAuthorized, Overloaded, SessionEnded, SessionUnknown, WorkerLost, WorldloomError, WorldLost
@@ -17,8 +18,9 @@ from .attendance import Admission, Attendance, Claim, GatewayBeat, Role, UsedTic
 from .clients import StoreClient
 from .config import ClusterConfig
 from .gateways import Gateways
+from .line import Line
 from .messages import ClusterHealth, GroupBeat, Phase, Progress, SessionCopy, SessionInfo, SessionRecord, SessionSpec
-from .placement import Placement
+from .placement import Placement, play_on_some_group
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class _Entry:
     """The owner's lease ends here."""
     idle_since: float
     group: str | None = None
+    queue_position: int = 0
 
 
 class Directory:
@@ -59,6 +62,8 @@ class Directory:
         self._ended: dict[str, WorldloomError | None] = {}
         """The last sessions that ended, and why: their gateways may not have heard of it."""
         self._entries: dict[str, _Entry] = {}
+        self._line = Line()
+        """Sessions that have lost their group and find no other with room."""
         self._groups: dict[str, tuple[GroupBeat, float]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._failure: WorldloomError | None = None
@@ -91,6 +96,7 @@ class Directory:
         entry = self._entries.pop(session, None)
         if entry is not None:
             entry.placement.stop()
+            self._line.leave(session)
             self._ended[session] = error
             if len(self._ended) > MAX_ENDED:
                 del self._ended[next(iter(self._ended))]
@@ -107,9 +113,10 @@ class Directory:
         except SessionUnknown:
             self._fail(session, WorldLost("the store has lost this world", hint="Create a new session."))
             raise
-        entry.group, entry.phase = group, Phase.PLAYING
+        entry.group, entry.phase, entry.queue_position = group, Phase.PLAYING, 0
         entry.deadline = time.monotonic() + self._config.lease_s
         entry.placement.claimed()
+        self._line.leave(session)
         return entry.epoch
 
     async def beat(self, beat: GroupBeat) -> tuple[str, ...]:
@@ -226,7 +233,14 @@ class Directory:
         now = time.monotonic()
         return _Entry(
             record=record,
-            placement=Placement(record.session, self._config, on_lost=self._lose, on_failed=self._fail),
+            placement=Placement(
+                record.session,
+                partial(play_on_some_group, self._config.groups_app),
+                queue_s=self._config.queue_s,
+                on_lost=self._lose,
+                on_full=self._queue,
+                on_failed=self._fail,
+            ),
             phase=phase,
             epoch=record.epoch,
             deadline=now + self._config.lease_s,
@@ -258,11 +272,22 @@ class Directory:
     def _lose(self, session: str) -> None:
         """A session is between two groups."""
         entry = self._entries[session]
-        entry.phase, entry.group = Phase.RECOVERING, None
+        entry.phase, entry.group, entry.queue_position = Phase.RECOVERING, None, 0
         entry.deadline = time.monotonic() + self._config.lease_s
-        self._in_background(
-            self._tell(self._attendance.home(session), "report", session, Progress(phase=Phase.RECOVERING))
-        )
+        self._report(session, Progress(phase=Phase.RECOVERING))
+
+    def _queue(self, session: str) -> int:
+        """A session finds no group that has room. Returns its place among those."""
+        entry = self._entries[session]
+        entry.phase, entry.group = Phase.QUEUED, None
+        place = self._line.ask(session)
+        if place != entry.queue_position:
+            entry.queue_position = place
+            self._report(session, Progress(phase=Phase.QUEUED, queue_position=place))
+        return place
+
+    def _report(self, session: str, progress: Progress) -> None:
+        self._in_background(self._tell(self._attendance.home(session), "report", session, progress))
 
     def _fail(self, session: str, error: WorldloomError) -> None:
         """A session is beyond help."""

@@ -326,3 +326,5 @@ class Progress:
     """The chunk that is being made."""
     step: int = 0
     num_steps: int = 0
+    queue_position: int = 0
+    """Place in the line of those that wait for room, from 1; 0: waits for none."""

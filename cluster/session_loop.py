@@ -11,10 +11,11 @@ from ray import serve
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import RayServeException
 
-from ..errors import ServiceError, SessionEnded, SessionUnknown, StaleEpoch
+from ..errors import Overloaded, ServiceError, SessionEnded, SessionUnknown, StaleEpoch
 from .chunk_maker import ChunkMaker, Denoiser
 from .clients import DirectoryClient, StoreClient
 from .config import ClusterConfig
+from .events import Event
 from .gateways import GatewayClient
 from .messages import SavedWorld
 
@@ -78,7 +79,15 @@ class SessionLoop:
             )
             if batch.is_due:
                 await self._end_if_played(world)
-                world = await maker.make_chunk(world, batch.events)
+                world = await self._make_chunk(maker, world, batch.events)
+
+    async def _make_chunk(self, maker: ChunkMaker, world: SavedWorld, events: tuple[Event, ...]) -> SavedWorld:
+        """Raises SessionEnded where the store had no room for too long: another group would not find more."""
+        try:
+            return await maker.make_chunk(world, events)
+        except Overloaded as full:
+            await self._directory.end(self.session, full)
+            raise SessionEnded(full.message) from full
 
     async def _follow_branch(self, world: SavedWorld) -> None:
         await self._tell_branch(world)

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 
-from ..errors import StaleEpoch
+from ..errors import Overloaded, StaleEpoch
 from ..memory.records import ChunkRecord, Snapshot
 from ..memory.store import Store, StoreConfig
 from ..memory.world import World
@@ -19,6 +19,7 @@ from .config import ClusterConfig
 from .copies import Copies
 from .events import ControlState, Pose, Rewind
 from .history import memory_of, state_of
+from .line import Line
 from .messages import (
     BranchNote,
     CommittedChunk,
@@ -41,14 +42,18 @@ class StoreActor:
     def __init__(self, config: ClusterConfig) -> None:
         self._store = Store(StoreConfig(budget_bytes=config.store_bytes))
         self._copies = Copies(self._store, config)
+        self._line = Line()
+        """Sessions whose next chunk does not fit."""
         self._commit_s: dict[str, float] = {}
         self._news: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def create(self, start: SessionSpec | SessionCopy) -> SessionRecord:
-        """Make a world that nobody owns yet. Raises Overloaded past the store's budget; of a copy, SessionUnknown and
-        InputError where there is no such place."""
+        """Make a world that nobody owns yet. Raises Overloaded past the store's budget, or while worlds wait for room
+        in it; of a copy, SessionUnknown and InputError where there is no such place."""
         self._copies.drop_old(start.created_at)
         if not self._copies.has(start.session):
+            if waiting := len(self._line):
+                raise Overloaded(f"{waiting} worlds wait for room in the memory store", hint="Try again later.")
             if isinstance(start, SessionCopy):
                 self._copies.make_session(start)
             else:
@@ -113,12 +118,21 @@ class StoreActor:
         view = await asyncio.to_thread(self._store.retrieve, session, branch, query.query_poses, query.candidate_stop)
         return memory_of(view)
 
-    async def commit(self, session: str, epoch: int, record: ChunkRecord) -> None:
-        """Add a chunk. Raises StaleEpoch, CommitConflict, Overloaded."""
+    async def commit(self, session: str, epoch: int, record: ChunkRecord) -> int:
+        """Add a chunk. Returns 0; where there is no room for it, the session's place among those that wait, who ask
+        again until there is. Raises StaleEpoch, CommitConflict."""
         started = time.perf_counter()
-        self._store.commit(session, epoch, record)
+        if not self._line.may_go(session):
+            self._owned(session, epoch)
+            return self._line.ask(session)
+        try:
+            self._store.commit(session, epoch, record)
+        except Overloaded:
+            return self._line.ask(session)
+        self._line.leave(session)
         self._commit_s[session] = time.perf_counter() - started
         self._tell(session)
+        return 0
 
     async def chunk(self, session: str, epoch: int, branch: int, chunk: int) -> CommittedChunk | None:
         """Wait for a chunk of a branch; None if it has not come for a while. Raises StaleEpoch."""
@@ -153,19 +167,25 @@ class StoreActor:
     async def delete(self, session: str) -> None:
         """Forget a world."""
         self._store.delete(session)
+        self._line.leave(session)
         self._commit_s.pop(session, None)
         self._tell(session)
         del self._news[session]
 
     def _find(self, session: str, epoch: int, branch: int, chunk: int) -> CommittedChunk | None:
-        world = self._store.world(session)
-        if epoch < world.epoch:
-            raise StaleEpoch(f"epoch {epoch} of session {session} has been replaced by {world.epoch}")
+        world = self._owned(session, epoch)
         for record in world.branch(branch).chunks[chunk : chunk + 1]:
             is_newest = chunk + 1 == len(world.branch(None).chunks)
             commit_s = self._commit_s.get(session, 0.0) if is_newest else 0.0
             return CommittedChunk(record=_shown(record, extra_of(world.header).origin), commit_s=commit_s)
         return None
+
+    def _owned(self, session: str, epoch: int) -> World:
+        """The world, for its newest owner. Raises StaleEpoch to others."""
+        world = self._store.world(session)
+        if epoch < world.epoch:
+            raise StaleEpoch(f"epoch {epoch} of session {session} has been replaced by {world.epoch}")
+        return world
 
     def _saved(self, snapshot: Snapshot) -> SavedWorld:
         return SavedWorld(

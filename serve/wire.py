@@ -91,6 +91,7 @@ def status_of(progress: Progress, *, viewers: int = 0) -> pb.ServerMessage:
     return pb.ServerMessage(
         status=pb.Status(
             state=STATES[progress.phase],
+            queue_position=progress.queue_position,
             branch=progress.branch,
             chunk=progress.chunk,
             step=progress.step,

@@ -64,7 +64,8 @@ class Link:
                 await self._try_again(lost)
                 self.reconnects += 1
             else:
-                return message
+                if not _is_complaint(message):
+                    return message
 
     async def send(self, message: pb.ClientMessage) -> None:
         """To the service; what meets a broken connection is lost."""
@@ -111,14 +112,15 @@ class Link:
             raise Lost(f"the service has been silent for {silence_s:g} s") from error
 
     def _check_end(self, message: pb.ServerMessage) -> None:
-        if message.HasField("error") and not message.error.event_id:
+        """Raises what the message ends the connection by. An error that may pass does not yet: what comes behind it,
+        Bye or nothing, tells whether the session lives on."""
+        if _is_complaint(message):
             self._reason = error_of(message.error)
             if not self._reason.is_retryable:
                 raise self._reason
-            raise Lost(self._reason.message)
         if message.HasField("bye"):
             if not message.bye.reconnect:
-                raise SessionEnded(message.bye.reason or "the service ended the session")
+                raise self._reason or SessionEnded(message.bye.reason or "the service ended the session")
             raise Lost(message.bye.reason)
         if message.HasField("status") and message.status.state == pb.SESSION_STATE_ENDED:
             raise SessionEnded("the service ended the session")
@@ -131,6 +133,8 @@ class Link:
             async with asyncio.timeout(CONNECT_TIMEOUT_S), self._ordering:
                 message = await transport.receive()
                 self._check_end(message)
+                if _is_complaint(message):
+                    raise Lost(message.error.message)
                 if not message.HasField("welcome"):
                     raise ProtocolError("the service's first message is no Welcome", hint="Is it a worldloom service?")
                 self._transport, self.welcome = transport, message.welcome
@@ -180,3 +184,8 @@ class Link:
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.close()
+
+
+def _is_complaint(message: pb.ServerMessage) -> bool:
+    """Whether this is an error of the connection or the session, not of an event."""
+    return message.HasField("error") and not message.error.event_id

@@ -180,7 +180,7 @@ export class Stream {
 
   bye({ reconnect }) {
     if (reconnect) this.hangUp();
-    else this.end(null, true);
+    else this.end(this.problem, true);
   }
 
   lost() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from worldloom.errors import WorkerLost, WorldloomError
+from worldloom.errors import Overloaded, WorkerLost, WorldloomError
 from worldloom.serve.service import ServiceHandle
 
 from ..serve.fake_service import FakeService
@@ -111,8 +111,9 @@ def test_a_broken_connection_is_mended_while_playing(page: Page, service: FakeSe
     assert [event.controls.keyboard.right for event in service.controls] == [True, False]
 
 
-def test_an_error_ends_play_with_its_words(page: Page, service: FakeService) -> None:
-    service.faults.fail_after = (20, WorldloomError("The world is lost.", hint="Start another one."))
+@pytest.mark.parametrize("kind", [WorldloomError, Overloaded])
+def test_an_error_ends_play_with_its_words(page: Page, service: FakeService, kind: type[WorldloomError]) -> None:
+    service.faults.fail_after = (20, kind("The world is lost.", hint="Start another one."))
     start(page)
     page.key("KeyA", is_down=True)
     page.wait_for(f"{STATE} === 'ended'")

@@ -137,9 +137,9 @@ class Twice:
     async def retrieve(self, *asked: Any) -> MemoryView:
         return await self.store.retrieve(*asked)
 
-    async def commit(self, *asked: Any) -> None:
+    async def commit(self, *asked: Any) -> int:
         await self.store.commit(*asked)
-        await self.store.commit(*asked)
+        return await self.store.commit(*asked)
 
 
 class VerbMachine(RuleBasedStateMachine):

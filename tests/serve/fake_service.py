@@ -29,7 +29,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from worldloom.cluster.encoders import Encoder, make_encoder
 from worldloom.cluster.pictures import Pictures
 from worldloom.cluster.video import Rung
-from worldloom.errors import InputError, NotAuthorized, PresetUnknown, WorldloomError
+from worldloom.errors import InputError, NotAuthorized, Overloaded, PresetUnknown, WorldloomError
 from worldloom.model.preset import VideoConfig
 from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.samples import SAMPLES_DIR, list_samples, load_sample
@@ -55,7 +55,7 @@ class Faults:
     refuse_connections: int = 0
     """So many Hellos are answered by a retryable error."""
     fail_after: tuple[int, WorldloomError] | None = None
-    """After so many frames, end the session with this error."""
+    """After so many frames, end the connection with this error; a session that is overloaded ends, and says Bye."""
     send_garbage: bool = False
     fall_after: int | None = None
     """After so many frames, the video gets worse, once."""
@@ -413,6 +413,8 @@ class FakeService:
             error = self.faults.fail_after[1]
             wire = pb.Error(code=error.code, message=error.message, hint=error.hint, retryable=error.retryable)
             await _send(socket, pb.ServerMessage(error=wire))
+            if isinstance(error, Overloaded):
+                await _send(socket, pb.ServerMessage(bye=pb.Bye(reason="the session has ended")))
             await socket.close()
             raise WebSocketDisconnect
         if self.faults.drop_connection_after is not None and session.frame_id > self.faults.drop_connection_after:

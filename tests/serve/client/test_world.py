@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from worldloom.errors import NotAuthorized
+from worldloom.errors import NotAuthorized, Overloaded, WorldloomError
 from worldloom.serve import wire
 from worldloom.serve.samples import load_sample
 from worldloom.serve.scripts import parse_script
@@ -149,11 +149,13 @@ def test_a_service_that_goes_on_refusing_gives_its_own_reason(
     assert service.hellos == 3
 
 
-def test_an_error_of_the_session_is_raised_as_what_it_was(service: FakeService) -> None:
-    service.faults.fail_after = (10, NotAuthorized("the token was withdrawn", hint="Open another session."))
-    with pytest.raises(WorldError, match="withdrawn") as caught:
+@pytest.mark.parametrize("kind", [NotAuthorized, Overloaded])
+def test_an_error_of_the_session_is_raised_as_what_it_was(service: FakeService, kind: type[WorldloomError]) -> None:
+    service.faults.fail_after = (10, kind("no more of this", hint="Open another session."))
+    with pytest.raises(WorldError, match="no more of this") as caught:
         asyncio.run(take(service.url, "still 57", 57))
-    assert caught.value.code == "not_authorized" and caught.value.hint == "Open another session."
+    assert caught.value.code == kind.code and caught.value.hint == "Open another session."
+    assert caught.value.is_retryable is kind.retryable and service.hellos == 1
 
 
 def test_bytes_that_are_no_message_are_refused(service: FakeService) -> None:
