@@ -30,6 +30,10 @@ ASK_AGAIN_S = 0.5
 """Who waits for room in the store asks so often whether there is some."""
 
 
+Turn = asyncio.Lock | asyncio.Semaphore
+"""Held while a session's chunk is made."""
+
+
 class Denoiser(Protocol):
     """What a worker group's ranks do for a session."""
 
@@ -66,7 +70,7 @@ class ChunkMaker:
         *,
         config: ClusterConfig,
         ranks: Denoiser,
-        turn: asyncio.Lock,
+        turn: Turn,
         worlds: Worlds,
         players: Players,
         on_branch: Callable[[SavedWorld], Awaitable[None]],

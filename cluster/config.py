@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..model.preset import Preset
+from ..parallel.planner import Layout
 from .limits import SessionLimits
 
 STORE = "store"
@@ -55,12 +56,14 @@ class ClusterConfig:
     """How often a group or decoder tries to start before the service gives up."""
     shutdown_s: float = 5.0
     """How long a stopping group or decoder may finish what it does."""
-    ranks: int | None = None
-    """Of each worker group; None: one for each GPU that the preset asks for."""
+    layout: Layout | None = None
+    """How each worker group holds the preset; None: on one rank."""
+    decoder_ranks: int = 1
+    """Of each decoder; several decode each picture together, a band of it each."""
     rank_gpus: float = 0.6
     """Share of a GPU for each rank, where the preset needs GPUs."""
     decoder_gpus: float = 0.2
-    """Share of a GPU for each decoder, where the preset needs GPUs."""
+    """Share of a GPU for each decoder, where the preset needs GPUs and one rank decodes."""
 
     @property
     def groups_app(self) -> str:
@@ -85,7 +88,25 @@ class ClusterConfig:
     @property
     def group_ranks(self) -> int:
         """Ranks of each worker group, which share its work."""
-        return self.ranks or max(1, self.preset.num_gpus)
+        return 1 if self.layout is None else self.layout.gpus
+
+    @property
+    def chunks_in_flight(self) -> int:
+        """Chunks of different sessions that a worker group makes at a time."""
+        return 1 if self.layout is None else self.layout.in_flight
+
+    @property
+    def rank_share(self) -> float:
+        """GPU of each rank of a worker group; 0 on the CPU."""
+        return self.rank_gpus if self.uses_gpus else 0.0
+
+    @property
+    def decoder_share(self) -> float:
+        """GPU of each rank of a decoder; 0 on the CPU. Ranks that decode together need a GPU each: so each takes all
+        that a worker group's rank leaves, and no two fit beside it."""
+        if not self.uses_gpus:
+            return 0.0
+        return self.decoder_gpus if self.decoder_ranks == 1 else round(1 - self.rank_gpus, 6)
 
     @property
     def device(self) -> str:

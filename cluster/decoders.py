@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections import Counter
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from ray import serve
 from ray.serve import Application
 
@@ -17,12 +14,12 @@ from ..errors import WorldloomError
 from ..model.clip import Array
 from .clients import DirectoryClient, StoreClient
 from .config import ClusterConfig
-from .engines import make_decoder
+from .gang import LEADER_CPUS, gang_bundles
 from .gateways import GatewayClient
 from .messages import CommittedChunk
-from .pictures import Layout
+from .peer import plain
 from .pieces import Piece, pieces_from, warm_up_pieces
-from .threads import use_all_cores
+from .streams import make_streams
 from .video_sender import VideoSender
 
 
@@ -34,16 +31,12 @@ class DecoderReplica:
         self._config = config
         self._store = StoreClient(config)
         self._gateway = GatewayClient(config)
-        if config.preset.engine != "mock":
-            use_all_cores()
+        self._streams = make_streams(config)
         try:
-            self._decoder = make_decoder(config.preset, config.device)
+            await self._streams.warm_up()
         except WorldloomError as error:
-            await DirectoryClient(config).start_failed(error)
+            await DirectoryClient(config).start_failed(plain(error))
             raise
-        self._decoder.warm_up()
-        # One stream decodes at a time: two at once would only make both late.
-        self._turn = asyncio.Lock()
         self._following: Counter[str] = Counter()
 
     async def follow(self, session: str, epoch: int) -> None:
@@ -67,14 +60,16 @@ class DecoderReplica:
         chunks = _Chunks(self._store, session, epoch, branch)
         pieces = pieces_from(chunk, frame, size=size)
         piece = next(pieces)
-        state: Any = None
-        for seen in warm_up_pieces(piece, reach=self._decoder.reach_latents, size=size):
-            _, state = await self._decode(await chunks.get(seen.chunk), seen, state)
-        async with VideoSender(session, epoch, watchers=self._gateway, frame_rate=rate) as sender:
+        async with (
+            self._streams.open() as stream,
+            VideoSender(session, epoch, watchers=self._gateway, frame_rate=rate) as sender,
+        ):
+            for seen in warm_up_pieces(piece, reach=self._streams.reach_latents, size=size):
+                await stream.decode(latents_of(await chunks.get(seen.chunk), seen))
             while True:
                 committed = await chunks.get(piece.chunk)
                 started = time.perf_counter()
-                frames, state = await self._decode(committed, piece, state, sender.layout)
+                frames = await stream.decode(latents_of(committed, piece), sender.layout)
                 # Nobody gets a frame twice, even where its piece is decoded again.
                 seen_frames = max(0, frame - piece.first_frame)
                 decode_s = time.perf_counter() - started
@@ -85,12 +80,14 @@ class DecoderReplica:
         """Process id, and the sessions that this replica follows."""
         return os.getpid(), tuple(self._following)
 
-    async def _decode(
-        self, committed: CommittedChunk, piece: Piece, state: Any, layout: Layout = Layout.RGB
-    ) -> tuple[npt.NDArray[np.uint8], Any]:
-        latents: Array = committed.record.latents[:, piece.start : piece.stop]
-        async with self._turn:
-            return await asyncio.to_thread(self._decoder.decode, latents, state, layout=layout)
+    async def pids(self) -> tuple[int, ...]:
+        """Process ids of the ranks that decode together, for tests that kill them."""
+        return await self._streams.pids()
+
+
+def latents_of(chunk: CommittedChunk, piece: Piece) -> Array:
+    """The latents of a piece of a chunk."""
+    return chunk.record.latents[:, piece.start : piece.stop]
 
 
 class _Chunks:
@@ -117,7 +114,7 @@ def decoders_app(config: ClusterConfig) -> Application:
         name="decoders",
         num_replicas=config.decoders,
         max_ongoing_requests=config.streams_per_decoder,
-        ray_actor_options={"num_cpus": 0.1, "num_gpus": config.decoder_gpus if config.uses_gpus else 0},
+        **_resources(config),
         max_constructor_retry_count=config.start_tries,
         health_check_period_s=config.health_check_s,
         graceful_shutdown_timeout_s=config.shutdown_s,
@@ -125,3 +122,14 @@ def decoders_app(config: ClusterConfig) -> Application:
     )
     application: Application = deployment.bind(config)
     return application
+
+
+def _resources(config: ClusterConfig) -> dict[str, Any]:
+    """Options of the deployment: a replica that leads ranks has them in its placement group."""
+    if config.decoder_ranks == 1:
+        return {"ray_actor_options": {"num_cpus": LEADER_CPUS, "num_gpus": config.decoder_share}}
+    return {
+        "ray_actor_options": {"num_cpus": LEADER_CPUS},
+        "placement_group_bundles": gang_bundles(size=config.decoder_ranks, gpu_share=config.decoder_share),
+        "placement_group_strategy": "STRICT_PACK",
+    }

@@ -1,20 +1,21 @@
-"""The ranks of one worker group: actors in the leader's placement group, restarted together when one is lost."""
+"""Actors that work as one, each with a device, in their leader's placement group. They are restarted together."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from ..errors import WorkerLost, WorldloomError
+from ..errors import DoesNotFit, WorkerLost, WorldloomError
 from .config import ClusterConfig
-from .engine import ChunkJob, ChunkResult
-from .rank import Meeting, Rank
+from .member import Meeting, Member
 
 LEADER_CPUS = 0.1
 RANK_CPUS = 0.5
@@ -24,15 +25,33 @@ DEATH_NOTICE_S = 2.0
 """So long after a rank has failed Ray may take to tell that another has died."""
 
 
-class Gang:
-    """The ranks of a group. What a lost rank was doing raises WorkerLost, and none of the others lives on: the next
-    step waits for new ones, which meet elsewhere."""
+@dataclass(slots=True, eq=False)
+class _Team:
+    """Ranks that have met."""
 
-    def __init__(self, config: ClusterConfig) -> None:
+    ranks: list[Any]
+    pids: tuple[int, ...]
+    asked: int = 0
+    """Pieces of work so far."""
+
+
+class Gang:
+    """What a lost rank was doing raises WorkerLost, and none of the others lives on: the next piece of work waits for
+    new ones, which meet elsewhere."""
+
+    def __init__(self, kind: type[Member], config: ClusterConfig, *, size: int, gpu_share: float) -> None:
+        """`size` actors of one kind, each with a share of a GPU."""
+        self._kind = kind
         self._config = config
-        self._ranks: list[Any] = []
-        self._pids: tuple[int, ...] = ()
+        self._size = size
+        self._gpu_share = gpu_share
+        self._team: _Team | None = None
         self._starting = asyncio.Lock()
+
+    @property
+    def size(self) -> int:
+        """Ranks."""
+        return self._size
 
     async def warm(self) -> tuple[int, ...]:
         """Start the ranks unless they run, and wait until they are warm. Returns their process ids.
@@ -40,82 +59,96 @@ class Gang:
         Raises ConfigError, CheckpointError or DoesNotFit when the weights cannot be loaded, WorkerLost when a rank died
         of it.
         """
-        async with self._starting:
-            if not self._ranks:
-                ranks = self._start()
-                try:
-                    meeting = await self._meeting(ranks)
-                    self._pids = tuple(await _all_of([rank.load.remote(meeting) for rank in ranks]))
-                except RayActorError as error:
-                    raise self._lost(ranks) from error
-                except RayError:
-                    self._end(ranks)
-                    raise
-                self._ranks = ranks
-        return self._pids
+        return (await self._present()).pids
 
-    async def step(self, job: ChunkJob, *, gateway: str) -> ChunkResult:
-        """Denoise one chunk; this gateway hears of each step. Raises WorkerLost when a rank died."""
-        if not self._ranks:
-            await self.warm()
-        ranks = self._ranks
+    async def ask(self, method: str, data: Any, *args: Any) -> list[Any]:
+        """What `method` of all ranks returns, in their order. It takes the number of the piece of work first: all ranks
+        begin work in the order in which it is asked for. Raises WorkerLost when a rank died."""
+        team = await self._present()
+        number = team.asked
+        team.asked += 1
         # What several ranks take is stored once.
-        shared = ray.put(job) if len(ranks) > 1 else job
+        shared = ray.put(data) if self._size > 1 else data
         try:
-            result, *_ = await _all_of([rank.step.remote(shared, gateway) for rank in ranks])
+            return await _all_of([getattr(rank, method).remote(number, shared, *args) for rank in team.ranks])
         except RayActorError as error:
-            raise self._lost(ranks) from error
+            raise self._lost(team.ranks) from error
         except RayTaskError as error:
-            if len(ranks) > 1 and not isinstance(error, WorldloomError):
+            if self._size > 1 and not isinstance(error, WorldloomError):
                 # Ranks that did not fail alike are out of step.
-                self._end(ranks)
+                self._end(team.ranks)
             raise
-        return cast(ChunkResult, result)
 
     async def peak_memory_gb(self) -> list[float]:
         """10⁹ bytes that PyTorch has held at most on each rank's GPU; nothing on the CPU."""
-        peaks = await _all_of([rank.peak_memory_gb.remote() for rank in self._ranks])
+        team = await self._present()
+        peaks = await _all_of([rank.peak_memory_gb.remote() for rank in team.ranks])
         return [peak for peak in peaks if peak is not None]
 
+    async def _present(self) -> _Team:
+        if self._team is not None:
+            return self._team
+        async with self._starting:
+            if self._team is None:
+                ranks = self._start()
+                try:
+                    meeting = await self._meeting(ranks)
+                    pids = await _all_of([rank.load.remote(meeting) for rank in ranks])
+                except RayActorError as error:
+                    raise self._lost(ranks) from error
+                except (RayError, WorldloomError):
+                    self._end(ranks)
+                    raise
+                self._team = _Team(ranks, tuple(pids))
+            return self._team
+
     async def _meeting(self, ranks: list[Any]) -> Meeting | None:
-        """None for a rank that is alone."""
+        """None for a rank that is alone. Raises DoesNotFit where ranks have to share a GPU."""
         if len(ranks) == 1:
             return None
         places = await _all_of([rank.place.remote() for rank in ranks])
-        return Meeting(address=places[0][0], gpus=tuple(gpu for _, gpu in places))
+        gpus = tuple(gpu for _, gpu in places)
+        gpu, count = Counter(gpus).most_common(1)[0]
+        if gpu and count > 1:
+            raise DoesNotFit(
+                f"Ray gave GPU {gpu} to {count} of {len(gpus)} ranks that work together",
+                hint="Use fewer ranks, or leave GPUs of this cluster to the service alone.",
+            )
+        return Meeting(address=places[0][0], gpus=gpus)
 
     def _lost(self, ranks: list[Any]) -> WorkerLost:
         self._end(ranks)
-        return WorkerLost("a rank of the worker group has died", hint="The group restarts; the world goes on.")
+        what = "a rank" if self._size == 1 else f"one of {self._size} ranks that work together"
+        return WorkerLost(f"{what} has died", hint="Others are started; the world goes on from its last commit.")
 
     def _end(self, ranks: list[Any]) -> None:
         """These ranks are done for: those that live wait for one that does not."""
-        if self._ranks is ranks:
-            self._ranks = []
+        if self._team is not None and self._team.ranks is ranks:
+            self._team = None
         for rank in ranks:
             ray.kill(rank)
 
     def _start(self) -> list[Any]:
         group = get_current_placement_group()
         assert group is not None, "a gang runs in its leader's placement group"
-        remote: Any = ray.remote(Rank)
+        remote: Any = ray.remote(self._kind)
         return [
             remote.options(
                 scheduling_strategy=PlacementGroupSchedulingStrategy(
                     group, placement_group_bundle_index=FIRST_RANK_BUNDLE + rank
                 ),
                 num_cpus=RANK_CPUS,
-                num_gpus=self._config.rank_gpus if self._config.uses_gpus else 0,
+                num_gpus=self._gpu_share,
                 max_restarts=0,
-            ).remote(self._config, rank)
-            for rank in range(self._config.group_ranks)
+            ).remote(self._config, rank, self._size)
+            for rank in range(self._size)
         ]
 
 
-def gang_bundles(config: ClusterConfig) -> list[dict[str, float]]:
-    """The placement group of one worker group: the leader, then its ranks."""
-    rank = {"CPU": RANK_CPUS, **({"GPU": config.rank_gpus} if config.uses_gpus else {})}
-    return [{"CPU": LEADER_CPUS}, *(dict(rank) for _ in range(config.group_ranks))]
+def gang_bundles(*, size: int, gpu_share: float) -> list[dict[str, float]]:
+    """The placement group of a gang: the leader, then its ranks."""
+    rank = {"CPU": RANK_CPUS, **({"GPU": gpu_share} if gpu_share else {})}
+    return [{"CPU": LEADER_CPUS}, *(dict(rank) for _ in range(size))]
 
 
 async def _all_of(refs: Sequence[Any]) -> list[Any]:

@@ -14,7 +14,8 @@ from ray.serve import Application
 from ..errors import Overloaded, ServiceError, WorldloomError
 from .clients import DirectoryClient
 from .config import ClusterConfig
-from .gang import LEADER_CPUS, Gang, gang_bundles
+from .denoisers import Denoisers
+from .gang import LEADER_CPUS, gang_bundles
 from .messages import GroupBeat
 from .peer import plain
 from .session_loop import SessionLoop
@@ -30,11 +31,12 @@ class WorkerGroup:
         self._config = config
         self._group = uuid.uuid4().hex[:8]
         self._directory = DirectoryClient(config)
-        self._gang = Gang(config)
-        self._turn = asyncio.Lock()
+        self._ranks = Denoisers(config)
+        # Handed on in order of asking, and a session asks once a chunk: those in flight are of different sessions.
+        self._turn = asyncio.Semaphore(config.chunks_in_flight)
         self._loops: dict[str, SessionLoop] = {}
         try:
-            await self._gang.warm()
+            await self._ranks.gang.warm()
         except WorldloomError as error:
             await self._directory.start_failed(plain(error))
             raise
@@ -47,7 +49,7 @@ class WorkerGroup:
         """
         if len(self._loops) >= self._config.sessions_per_group and session not in self._loops:
             raise Overloaded(f"worker group {self._group} has its {len(self._loops)} sessions", hint="Try again later.")
-        loop = SessionLoop(session, group=self._group, config=self._config, ranks=self._gang, turn=self._turn)
+        loop = SessionLoop(session, group=self._group, config=self._config, ranks=self._ranks, turn=self._turn)
         self._loops[session] = loop
         try:
             await loop.run()
@@ -57,7 +59,7 @@ class WorkerGroup:
 
     async def pids(self) -> tuple[int, ...]:
         """Process ids of the leader and of the ranks, for tests that kill them."""
-        return os.getpid(), *await self._gang.warm()
+        return os.getpid(), *await self._ranks.gang.warm()
 
     async def _beat(self) -> None:
         while True:
@@ -84,7 +86,7 @@ def groups_app(config: ClusterConfig) -> Application:
         # Room for a session that comes back while its old call still ends.
         max_ongoing_requests=2 * config.sessions_per_group + 1,
         ray_actor_options={"num_cpus": LEADER_CPUS},
-        placement_group_bundles=gang_bundles(config),
+        placement_group_bundles=gang_bundles(size=config.group_ranks, gpu_share=config.rank_share),
         placement_group_strategy="STRICT_PACK",
         max_constructor_retry_count=config.start_tries,
         health_check_period_s=config.health_check_s,

@@ -1,94 +1,84 @@
-"""One rank of a worker group, as a Ray actor. Importable without torch, which only its process needs."""
+"""One rank of a worker group. Importable without torch, which only its process needs."""
 
 from __future__ import annotations
 
-import os
-import socket
-from contextlib import ExitStack
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import ray
-
+from ..model.clip import Array, OnStep
+from ..parallel.planner import Layout
 from .config import ClusterConfig
-from .engine import ChunkJob, ChunkResult, Engine
+from .engine import ChunkJob, ChunkResult
 from .engines import make_engine
 from .gateways import ProgressTeller
+from .member import Member
 from .messages import Phase, Progress
-from .threads import use_all_cores
 
-LOOPBACK = "127.0.0.1"
-"""The ranks of a group are on one machine."""
+if TYPE_CHECKING:
+    from ..parallel.ranks import Ranks
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Meeting:
-    """Where the ranks of a group meet, and what each of them has."""
-
-    address: str
-    gpus: tuple[str, ...]
-    """Of each rank; nothing on the CPU."""
-
-    @property
-    def init_method(self) -> str:
-        """As torch.distributed calls it."""
-        return f"tcp://{self.address}"
+Launch = Callable[[ChunkJob, OnStep | None], Callable[[], ChunkResult]]
+"""Sets a chunk going; what it returns waits for it."""
 
 
-class Rank:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RankShare:
+    """What one rank has made of a chunk."""
+
+    latents: Array | None
+    """The new latents, on the one rank that gives them away."""
+    timings: dict[str, float]
+    """Of this rank's stages."""
+
+
+class Rank(Member):
     """One device, and an engine on it that the other ranks of the group share."""
 
-    def __init__(self, config: ClusterConfig, rank: int = 0) -> None:
-        self._config = config
-        self._rank = rank
+    def __init__(self, config: ClusterConfig, rank: int, size: int) -> None:
+        super().__init__(config, rank, size)
         self._teller = ProgressTeller(config)
-        self._joined = ExitStack()
+        self._answers = True
 
-    def place(self) -> tuple[str, str]:
-        """An address at which the group may meet, and the GPU that Ray gave to this rank, if any."""
-        with socket.create_server((LOOPBACK, 0)) as server:
-            port: int = server.getsockname()[1]
-        gpus = ray.get_gpu_ids()
-        return f"{LOOPBACK}:{port}", str(gpus[0]) if gpus else ""
+    async def step(self, number: int, job: ChunkJob, gateway: str) -> RankShare:
+        """See `Engine.step`. The gateway hears of each denoising step where all ranks share it. The next chunk may be
+        launched before this one is done."""
+        wait = await self._in_turn(number, self._begin, job, gateway)
+        result = await asyncio.to_thread(wait)
+        return RankShare(latents=result.latents if self._answers else None, timings=result.timings)
 
-    def load(self, meeting: Meeting | None = None) -> int:
-        """Load and warm the engine, with the other ranks where there are some. Returns the process id. Not part of the
-        constructor, whose errors would reach the leader as the actor's death and not as what they are."""
-        if self._config.preset.engine != "mock":
-            use_all_cores()
-        self._engine = make_engine(self._config.preset, self._config.device) if meeting is None else self._join(meeting)
-        self._engine.warm_up()
-        return os.getpid()
+    def _load(self, ranks: Ranks | None) -> None:
+        """See `Member`."""
+        layout = self._config.layout
+        self._launch = self._as_preset() if layout is None else self._laid_out(layout, ranks)
 
-    def step(self, job: ChunkJob, gateway: str) -> ChunkResult | None:
-        """See `Engine.step`. The first rank has the result, and tells the gateway of each denoising step."""
+    def _as_preset(self) -> Launch:
+        engine = make_engine(self._config.preset, self._config.device)
+        engine.warm_up()
+
+        def launch(job: ChunkJob, on_step: OnStep | None) -> Callable[[], ChunkResult]:
+            result = engine.step(job, on_step=on_step)
+            return lambda: result
+
+        return launch
+
+    def _laid_out(self, layout: Layout, ranks: Ranks | None) -> Launch:
+        from ..parallel.ranks import Ranks
+        from .shared_engine import make_shared_engine
+
+        engine = make_shared_engine(self._config.preset, ranks or Ranks.alone(self.device), layout)
+        self._answers = engine.answers
+        return lambda job, on_step: engine.launcher.launch(job, on_step=on_step).wait
+
+    def _begin(self, job: ChunkJob, gateway: str) -> Callable[[], ChunkResult]:
+        clip = job.clip
 
         def report(step: int, num_steps: int) -> None:
-            clip = job.clip
             self._teller.tell(
                 gateway,
                 job.session,
                 Progress(phase=Phase.PLAYING, branch=clip.branch, chunk=clip.chunk, step=step, num_steps=num_steps),
             )
 
-        if self._rank > 0:
-            self._engine.step(job)
-            return None
-        return self._engine.step(job, on_step=report)
-
-    def peak_memory_gb(self) -> float | None:
-        """10⁹ bytes that PyTorch has held at most on this rank's GPU; None on the CPU."""
-        if not self._config.uses_gpus:
-            return None
-        import torch
-
-        return torch.cuda.max_memory_reserved() / 1e9
-
-    def _join(self, meeting: Meeting) -> Engine:
-        if self._config.uses_gpus:
-            # Ranks reach each other's memory only on GPUs that they see.
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(meeting.gpus)
-        from .shared_engine import join_group, make_shared_engine
-
-        device = f"cuda:{self._rank}" if self._config.uses_gpus else "cpu"
-        group = join_group(device, rank=self._rank, size=self._config.group_ranks, address=meeting.init_method)
-        return make_shared_engine(self._config.preset, self._joined.enter_context(group))
+        return self._launch(job, report if self._rank == 0 else None)

@@ -73,7 +73,7 @@ class LaunchedFrames:
 class Launcher(Protocol):
     """Sets the denoising of chunks going."""
 
-    def launch(self, job: ChunkJob) -> LaunchedChunk: ...
+    def launch(self, job: ChunkJob, *, on_step: OnStep | None = None) -> LaunchedChunk: ...
 
 
 class RolloutEngine:

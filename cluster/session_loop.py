@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError
 from ray.serve.exceptions import RayServeException
 
 from ..errors import Overloaded, ServiceError, SessionEnded, SessionUnknown, StaleEpoch
-from .chunk_maker import ChunkMaker, Denoiser
+from .chunk_maker import ChunkMaker, Denoiser, Turn
 from .clients import DirectoryClient, StoreClient
 from .config import ClusterConfig
 from .events import Event
@@ -30,7 +30,7 @@ class SessionLoop:
     A chunk is denoised while the one before it is decoded: a decoder follows the store's commits by itself.
     """
 
-    def __init__(self, session: str, *, group: str, config: ClusterConfig, ranks: Denoiser, turn: asyncio.Lock) -> None:
+    def __init__(self, session: str, *, group: str, config: ClusterConfig, ranks: Denoiser, turn: Turn) -> None:
         """`turn` is shared by the group's sessions. It is handed on in order of asking, and a session asks once a
         chunk: so each of them gets every n-th turn."""
         self.session = session

@@ -1,22 +1,50 @@
-"""The engine of a group's ranks, which share each step."""
+"""The engine of a group's ranks, which share each step or pass chunks on."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
 
+from ..model.clip import OnStep
 from ..model.preset import Preset
+from ..model.rehearsal import still_clips
+from ..model.rollout import Rollout
 from ..parallel.load import load_layout
-from ..parallel.planner import Layout, Placement, Resources, plan
+from ..parallel.planner import HOST_BYTES, Layout, Placement, Resources, plan
 from ..parallel.ranks import Ranks, join
 from ..parallel.relay import RelayRollout
-from .rollout_engine import RolloutEngine
+from .engine import ChunkJob
+from .rollout_engine import LATENTS_DTYPE, LaunchedChunk, Launcher, RolloutEngine
 
-HOST_BYTES = 1 << 40
-"""Of memory that a rank on the CPU is planned with."""
 STEP_TIMEOUT_S = 60.0
 """How long a rank waits for one that does not come; a rank that died is noticed at once."""
+
+
+class RelayEngine:
+    """Begins or ends chunks with the experts of this rank."""
+
+    def __init__(self, rollout: RelayRollout) -> None:
+        self._rollout = rollout
+
+    @torch.inference_mode()
+    def launch(self, job: ChunkJob, *, on_step: OnStep | None = None) -> LaunchedChunk:
+        """See `RolloutEngine.launch`; all ranks launch the same chunks in the same order. Nobody hears of steps: who
+        waited for them would launch the next chunk too late."""
+        chunk = self._rollout.launch(job.clip)
+        latents = None if chunk.latents is None else chunk.latents.to(LATENTS_DTYPE)
+        # Holds the whole chunk: what it has sent must not go before it has arrived.
+        return LaunchedChunk(latents=latents, arrive=lambda: chunk.host.result(), stages=chunk.stages)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SharedEngine:
+    """One rank's engine; all ranks launch the same jobs in the same order."""
+
+    launcher: Launcher
+    answers: bool
+    """Whether this rank is the one that gives the latents away."""
 
 
 def join_group(device: str, *, rank: int, size: int, address: str) -> AbstractContextManager[Ranks]:
@@ -33,10 +61,17 @@ def layout_on(preset: Preset, ranks: Ranks, *, placement: Placement | None = Non
     return plan(preset, resources, placement=placement, group_gpus=ranks.size).layout
 
 
-def make_shared_engine(preset: Preset, ranks: Ranks) -> RolloutEngine:
-    """This rank's engine; all ranks step the same jobs in the same order. Raises ConfigError, CheckpointError or
-    DoesNotFit."""
-    layout = layout_on(preset, ranks, placement=Placement.REPLICATED if ranks.size > 1 else Placement.SINGLE)
-    rollout = load_layout(preset, ranks, layout).rollout
-    assert not isinstance(rollout, RelayRollout), "replicated experts need no relay"
+def shared_launcher(preset: Preset, rollout: Rollout | RelayRollout, ranks: Ranks) -> Launcher:
+    """What launches chunks on this rank."""
+    if isinstance(rollout, RelayRollout):
+        return RelayEngine(rollout)
     return RolloutEngine(preset, str(ranks.device), rollout=rollout)
+
+
+def make_shared_engine(preset: Preset, ranks: Ranks, layout: Layout) -> SharedEngine:
+    """This rank's engine, which has run a first and a later clip of nothing. Raises ConfigError, CheckpointError or
+    DoesNotFit."""
+    launcher = shared_launcher(preset, load_layout(preset, ranks, layout).rollout, ranks)
+    for clip in still_clips(preset):
+        launcher.launch(ChunkJob(session="warm-up", epoch=0, clip=clip)).wait()
+    return SharedEngine(launcher=launcher, answers=ranks.rank == layout.last_ranks[0])

@@ -17,9 +17,8 @@ from ..model.transformer import WorldTransformer
 from ..parallel.load import load_layout
 from ..parallel.planner import Layout
 from ..parallel.ranks import Ranks
-from ..parallel.relay import IN_FLIGHT, RelayRollout
-from .engine import ChunkJob
-from .rollout_engine import LATENTS_DTYPE, LaunchedChunk, Launcher, RolloutEngine, VaeDecoder
+from .rollout_engine import Launcher, RolloutEngine, VaeDecoder
+from .shared_engine import shared_launcher
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -37,21 +36,6 @@ class PipelineParts:
     """Transformers whose attention other ranks share."""
 
 
-class RelayEngine:
-    """Begins or ends chunks with the experts of this rank."""
-
-    def __init__(self, rollout: RelayRollout) -> None:
-        self._rollout = rollout
-
-    @torch.inference_mode()
-    def launch(self, job: ChunkJob) -> LaunchedChunk:
-        """See `RolloutEngine.launch`; all ranks launch the same chunks in the same order."""
-        chunk = self._rollout.launch(job.clip)
-        latents = None if chunk.latents is None else chunk.latents.to(LATENTS_DTYPE)
-        # Holds the whole chunk: what it has sent must not go before it has arrived.
-        return LaunchedChunk(latents=latents, arrive=lambda: chunk.host.result(), stages=chunk.stages)
-
-
 def parts_alone(preset: Preset, device: str) -> PipelineParts:
     """The parts for one device. Raises ConfigError, CheckpointError or DoesNotFit."""
     place = resolve_device(device)
@@ -65,20 +49,14 @@ def parts_on_ranks(preset: Preset, ranks: Ranks, layout: Layout, *, bands: bool 
     Raises ConfigError, CheckpointError or DoesNotFit.
     """
     shared = load_layout(preset, ranks, layout)
-    engine: Launcher
-    if isinstance(shared.rollout, RelayRollout):
-        engine, in_flight = RelayEngine(shared.rollout), IN_FLIGHT
-    else:
-        engine, in_flight = RolloutEngine(preset, str(ranks.device), rollout=shared.rollout), 1
-    owners = range(layout.gpus - layout.stages[-1].ranks, layout.gpus)
-    """They have a chunk's latents as soon as they are made."""
+    owners = layout.last_ranks
     # Decoding has messages of its own, which must not wait for those of the denoising beside it.
     team = ranks.among(owners) if bands else None
     return PipelineParts(
         device=ranks.device,
-        engine=engine,
+        engine=shared_launcher(preset, shared.rollout, ranks),
         decoder=VaeDecoder(preset, str(ranks.device), ranks=team),
         decodes=lambda seat: ranks.rank in owners if bands else owners[seat % len(owners)] == ranks.rank,
-        in_flight=in_flight,
+        in_flight=layout.in_flight,
         experts=shared.experts,
     )

@@ -13,6 +13,7 @@ from ..errors import DoesNotFit
 from ..model.clip import NEW_FRAMES
 from ..model.mixture import LOW_NOISE
 from ..model.preset import Preset
+from .decoding import Decoding, decoding_reasons, plan_decoding
 from .footprint import expert_configs, footprint
 from .tiles import cut_grid
 from .times import UNIT_TIMES, ChunkEstimate, MeasuredTimes, estimate
@@ -20,6 +21,8 @@ from .times import UNIT_TIMES, ChunkEstimate, MeasuredTimes, estimate
 RESERVE = 0.06
 """Share of a GPU's memory that is not planned with."""
 GB = 1e9
+HOST_BYTES = 1 << 40
+"""Of memory that a rank on the CPU is planned with."""
 
 
 class Placement(StrEnum):
@@ -77,6 +80,16 @@ class Layout:
         """GPUs of the group."""
         return sum(stage.ranks for stage in self.stages)
 
+    @property
+    def last_ranks(self) -> range:
+        """The ranks of the last stage: they have a chunk's latents as soon as they are made."""
+        return range(self.gpus - self.stages[-1].ranks, self.gpus)
+
+    @property
+    def in_flight(self) -> int:
+        """Chunks of different sessions that are on their way at the same time: one in each stage."""
+        return len(self.stages)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
@@ -91,6 +104,8 @@ class Plan:
     """On one group; only its proportions count where nothing was measured."""
     measured: bool
     """Whether `chunk` rests on measured times."""
+    decoding: Decoding
+    """Beside each group."""
     reasons: tuple[str, ...]
     """Why so, in sentences."""
 
@@ -130,6 +145,7 @@ def _merit(candidate: Plan, preset: Preset, resources: Resources) -> tuple[float
     return (
         # Rates closer than a percent are the same, and what is faster than the video is played helps nobody.
         round(100 * (min(rate, 1.0) if candidate.measured else rate)),
+        candidate.decoding.holds,
         -len(layout.cold),
         -layout.text_on_cpu,
         -candidate.chunk.latency_s,
@@ -173,16 +189,18 @@ def _can_cut(preset: Preset, ranks: int) -> bool:
 
 def _planned(preset: Preset, resources: Resources, times: MeasuredTimes | None, layout: Layout) -> Plan:
     groups = resources.gpus // layout.gpus
+    sessions = -(-resources.sessions // groups)
     chunk = estimate(preset, [stage.ranks for stage in layout.stages], times or UNIT_TIMES)
     candidate = Plan(
         layout=layout,
         groups=groups,
-        rank_bytes=_rank_bytes(preset, layout, sessions=-(-resources.sessions // groups)),
+        rank_bytes=_rank_bytes(preset, layout, sessions=sessions),
         chunk=chunk,
         measured=times is not None,
+        decoding=plan_decoding(preset, times, gpus=layout.gpus, sessions=sessions),
         reasons=(),
     )
-    return replace(candidate, reasons=tuple(_reasons(candidate, preset, resources)))
+    return replace(candidate, reasons=tuple(_reasons(candidate, preset, resources, times)))
 
 
 def _rank_bytes(preset: Preset, layout: Layout, *, sessions: int) -> int:
@@ -196,7 +214,7 @@ def _rank_bytes(preset: Preset, layout: Layout, *, sessions: int) -> int:
     return max(needs)
 
 
-def _reasons(candidate: Plan, preset: Preset, resources: Resources) -> Iterator[str]:
+def _reasons(candidate: Plan, preset: Preset, resources: Resources, times: MeasuredTimes | None) -> Iterator[str]:
     layout, sessions = candidate.layout, resources.sessions
     ranks = " + ".join(str(stage.ranks) for stage in layout.stages)
     yield f"{layout.placement}: {candidate.groups} groups of {ranks} of {resources.gpus} GPUs, for {sessions} sessions"
@@ -208,13 +226,25 @@ def _reasons(candidate: Plan, preset: Preset, resources: Resources) -> Iterator[
         yield f"{', '.join(layout.cold)} wait in the host's memory: all experts together do not fit"
     if layout.text_on_cpu:
         yield "the text encoder runs on the host, where a new prompt takes about a second"
-    if candidate.measured:
+    if times is not None:
+        yield f"times are {_origin(times, layout)}"
         yield (
             f"a chunk takes {candidate.chunk.latency_s:.2f} s: {candidate.fps(1):.0f} frames/s for one session, "
             f"{candidate.fps(sessions):.0f} for each of {sessions}; played at {preset.video.frame_rate:g}"
         )
     else:
-        yield "nothing was measured here: chosen by proportions alone"
+        yield "nothing was measured on such GPUs: chosen by proportions alone"
+    yield from decoding_reasons(candidate.decoding, preset, measured=times is not None and times.decode_s is not None)
+
+
+def _origin(times: MeasuredTimes, layout: Layout) -> str:
+    """Where times are from, and whether they were carried over to other numbers of ranks."""
+    runs = f"measured in {', '.join(times.runs)}" if times.runs else "measured"
+    missing = sorted({stage.ranks for stage in layout.stages} - times.groups.keys())
+    if not missing:
+        return runs
+    known = ", ".join(str(size) for size in sorted(times.groups))
+    return f"{runs}, and carried over from {known} to {', '.join(map(str, missing))} ranks"
 
 
 def _refusal(preset: Preset, resources: Resources, plans: Sequence[Plan]) -> DoesNotFit:

@@ -31,9 +31,6 @@ from .apply import SequenceSharding
 from .ranks import Ranks
 from .times import expert_steps
 
-IN_FLIGHT = 2
-"""Chunks of different sessions that are on their way at the same time: one on each side."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Relay:
@@ -95,6 +92,8 @@ class RelayRollout:
         self._rollout = rollout
         self._relay = relay
         self._sharding = sharding
+        assert preset.mixture is not None, "only a mixture has experts to part"
+        self._mixture = preset.mixture
         sampling = preset.sampling
         self._schedule = unipc_schedule(sampling.steps, sampling.shift)
         self._hop_step, _ = expert_steps(preset)
@@ -102,8 +101,13 @@ class RelayRollout:
 
     @torch.inference_mode()
     def launch(self, clip: ClipInputs) -> RelayedChunk:
-        """This side's part of a clip. Waits for nothing that a GPU does."""
+        """This side's part of a clip. Waits for nothing that a GPU does.
+
+        Raises ConfigError on both sides alike for a viewpoint without an expert.
+        """
         rollout, relay = self._rollout, self._relay
+        # A side that fails alone would leave the other waiting for it.
+        self._mixture.expert_for(0, clip.viewpoint)
         stages = Stages(rollout.parts.device)
         with stages.measure("prepare"):
             tensors = rollout.tensors_of(clip)

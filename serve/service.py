@@ -11,10 +11,13 @@ from ray import serve as ray_serve
 from ray.serve import RunTarget
 
 from ..cluster.config import DIRECTORY, GATEWAY, ClusterConfig
+from ..cluster.lay_out import LaidOut, Machine, Wish, lay_out, shares_work
+from ..cluster.machine import ray_machine
 from ..cluster.messages import ClusterHealth
 from ..cluster.service import check_gpus, cluster_targets, nodes_by_host, start_actor, start_actors
 from ..errors import ServiceError, WorldloomError
 from .app import http_app
+from .bench.simulated import known_times
 from .gateway import Gateway, GatewayConfig
 from .ports import choose_port
 from .ray_start import quiet_serve, start_ray
@@ -30,6 +33,8 @@ class ServiceConfig:
     """What a service runs, and where it listens."""
 
     cluster: ClusterConfig
+    wish: Wish = field(default_factory=Wish)
+    """How it is to lie on GPUs."""
     host: str = "127.0.0.1"
     """Of HTTP and of the stream: loopback unless told otherwise."""
     public_host: str = ""
@@ -62,6 +67,8 @@ class ServiceHandle:
     def __init__(self, config: ServiceConfig) -> None:
         """See `start_service`, which makes it."""
         self.config = config
+        self.reasons: tuple[str, ...] = ()
+        """Why it lies on GPUs as it does, in sentences."""
         self._owns_ray = not ray.is_initialized()
         self._actors: dict[str, Any] = {}
         self._gateways: list[Any] = []
@@ -99,6 +106,7 @@ class ServiceHandle:
             start_ray(self.config.address, verbose=self.config.verbose)
         if not self.config.verbose:
             quiet_serve()
+        self._lay_out()
         if self.config.address == "local":
             resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             check_gpus(self.config.cluster, available=resources.get("GPU", 0.0))
@@ -117,6 +125,20 @@ class ServiceHandle:
         ray.get([gateway.ready.remote() for gateway in self._gateways])
         while self.health().groups < self.config.cluster.groups:
             time.sleep(POLL_S)
+
+    def _lay_out(self) -> None:
+        """Find a place for groups and decoders on what Ray has."""
+        cluster, wish = self.config.cluster, self.config.wish
+        if cluster.layout is None and shares_work(cluster, wish):
+            found = self._laid_out(cluster, wish)
+            self.config = replace(self.config, cluster=found.config)
+            self.reasons = found.reasons
+
+    def _laid_out(self, cluster: ClusterConfig, wish: Wish) -> LaidOut:
+        if not cluster.uses_gpus:
+            return lay_out(cluster, wish, Machine.cpu(wish.gpus or 1))
+        machine = ray_machine()
+        return lay_out(cluster, wish, machine, known_times(cluster.preset, machine.gpu_name))
 
     def _start_gateway(self, number: int, node: str) -> Any:
         name = f"{GATEWAY}-{number}" if number else GATEWAY

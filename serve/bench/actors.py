@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, Self
 
 import ray
@@ -10,9 +11,12 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from ...cluster.config import ClusterConfig
+from ...cluster.denoisers import Denoisers
 from ...cluster.engine import ChunkJob, ChunkResult
 from ...cluster.engines import make_decoder
-from ...cluster.gang import LEADER_CPUS, RANK_CPUS, Gang, gang_bundles
+from ...cluster.gang import LEADER_CPUS, RANK_CPUS, gang_bundles
+from ...cluster.lay_out import Machine, Wish, lay_out, shares_work
+from ...cluster.machine import ray_machine
 from ...cluster.messages import SessionSpec
 from ...cluster.peer import plain
 from ...cluster.service import check_gpus
@@ -22,7 +26,6 @@ from ...errors import WorldloomError
 from ...memory.records import ChunkRecord
 from ...model.clip import Array, ClipInputs, MemoryQuery, MemoryView
 from ...model.preset import Preset
-from ...parallel.planner import Placement
 from ..ray_start import start_ray
 from .driver import DecodedAt, job_of
 from .machine import peak_memory_gb
@@ -38,16 +41,16 @@ class BenchLeader:
     """Leads the ranks as a worker group does."""
 
     def __init__(self, config: ClusterConfig) -> None:
-        self._gang = Gang(config)
+        self._ranks = Denoisers(config)
 
     async def load(self) -> None:
-        await self._gang.warm()
+        await self._ranks.gang.warm()
 
     async def step(self, job: ChunkJob) -> ChunkResult:
-        return await self._gang.step(job, gateway="")
+        return await self._ranks.step(job, gateway="")
 
     async def rank_memory_gb(self) -> list[float]:
-        return await self._gang.peak_memory_gb()
+        return await self._ranks.gang.peak_memory_gb()
 
 
 class BenchDecoder:
@@ -82,22 +85,26 @@ class RayBackend:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         check_gpus(config, available=resources.get("GPU", 0.0))
         self._config = config
-        decoder_gpus = config.decoder_gpus if config.uses_gpus else 0
-        self._ranks = placement_group(gang_bundles(config), "STRICT_PACK")
+        self.in_flight = config.chunks_in_flight
+        bundles = gang_bundles(size=config.group_ranks, gpu_share=config.rank_share)
+        self._ranks = placement_group(bundles, "STRICT_PACK")
         in_group = PlacementGroupSchedulingStrategy(self._ranks, placement_group_bundle_index=0)
         self._store = _start(StoreActor, config, num_cpus=0, max_concurrency=STORE_CALLS)
         self._leader = _start(BenchLeader, config, num_cpus=LEADER_CPUS, scheduling_strategy=in_group)
-        self._decoder = _start(BenchDecoder, config, num_cpus=RANK_CPUS, num_gpus=decoder_gpus)
+        self._decoder = _start(BenchDecoder, config, num_cpus=RANK_CPUS, num_gpus=config.decoder_share)
         self._epochs: dict[str, int] = {}
 
     @classmethod
-    def load(cls, preset: Preset, *, ranks: int = 1) -> Self:
-        """With the preset's networks loaded and warm; starts Ray for this process alone unless it is connected."""
+    def load(cls, preset: Preset, wish: Wish) -> Self:
+        """With the preset's networks loaded and warm, and one decoder; starts Ray for this process alone unless it is
+        connected."""
         if not ray.is_initialized():
             start_ray("local", verbose=False)
-        backend = cls(
-            ClusterConfig(preset=preset, name=BENCH_NAMESPACE, decoders=1, ranks=ranks, store_bytes=STORE_BYTES)
-        )
+        config = ClusterConfig(preset=preset, name=BENCH_NAMESPACE, store_bytes=STORE_BYTES)
+        if shares_work(config, wish):
+            machine = ray_machine() if config.uses_gpus else Machine.cpu(wish.gpus or 1)
+            config = lay_out(config, wish, machine).config
+        backend = cls(replace(config, decoders=1, decoder_ranks=1))
         try:
             ray.get([backend._leader.load.remote(), backend._decoder.load.remote()])
         except WorldloomError as error:
@@ -148,10 +155,11 @@ class RayBackend:
 
     def sharing(self) -> Sharing | None:
         """See `Backend`."""
-        if self._config.group_ranks == 1:
+        layout = self._config.layout
+        if layout is None or layout.gpus == 1:
             return None
         memory_gb = tuple(round(value, 2) for value in self.rank_memory_gb())
-        return Sharing(placement=Placement.REPLICATED, rank_memory_gb=memory_gb, exposed_step_s=None)
+        return Sharing(placement=layout.placement, rank_memory_gb=memory_gb, exposed_step_s=None)
 
     def close(self) -> None:
         """End the actors. Ray ends with the process that started it."""

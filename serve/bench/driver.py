@@ -44,6 +44,9 @@ class DecodedAt:
 class Backend(Protocol):
     """Where a benchmark's work is done."""
 
+    in_flight: int
+    """Chunks of different sessions that are denoised at a time."""
+
     async def open(self, session: str, seed: int) -> None:
         """Make a world, under a name that is new."""
         ...
@@ -95,7 +98,7 @@ class BackendRunner:
         self._backend.close()
 
     async def _play(self, name: str, actions: list[Actions], chunks: int, on_chunk: OnChunk) -> None:
-        turn = asyncio.Lock()
+        turn = asyncio.Semaphore(self._backend.in_flight)
         image = start_image(self._preset)
         players = [_Player(self._backend, f"{name}-{index}", image, turn) for index in range(len(actions))]
         await asyncio.gather(
@@ -116,7 +119,7 @@ class _Made:
 class _Player:
     """One session."""
 
-    def __init__(self, backend: Backend, session: str, image: npt.NDArray[np.uint8], turn: asyncio.Lock) -> None:
+    def __init__(self, backend: Backend, session: str, image: npt.NDArray[np.uint8], turn: asyncio.Semaphore) -> None:
         self._backend = backend
         self._session = session
         self._image = image

@@ -76,6 +76,7 @@ class RanksRunner:
             placement=self._layout.placement,
             rank_memory_gb=self._memory_gb(),
             exposed_step_s=max(0.0, exposed_s),
+            decoder_ranks=len(self._layout.last_ranks) if self._bands else 1,
         )
 
     def close(self) -> None:

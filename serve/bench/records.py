@@ -12,6 +12,9 @@ from ...model.precision import Precision
 from ...model.preset import DecoderChoice
 from ...parallel.planner import Placement
 
+RESULTS = Path(__file__).parents[2] / "ops" / "bench" / "results"
+"""The records of this checkout; not there where the package is installed without one."""
+
 Positive = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -67,6 +70,8 @@ class EngineRecord(ModelRecord):
     """10⁹ bytes that PyTorch held on its fullest GPU at most; None on the CPU."""
     rank_memory_gb: tuple[Positive, ...] = ()
     """Of each rank's GPU, where there are several."""
+    decoder_ranks: Count = 1
+    """Ranks that decode each picture together, a band of it each."""
     exposed_step_s: Seconds | None = None
     """What the median denoising step takes more than one in which ranks send each other no tokens and heads: the
     communication that nothing hides. None where nothing is sent."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ...cluster.lay_out import Wish
 from ...model.preset import Preset
 from ...parallel.planner import Placement
 from ..actions import Actions
@@ -133,7 +134,8 @@ def _load_runner(config: BenchConfig, device: str, ranks: Ranks | None) -> Runne
         from .actors import RayBackend
         from .driver import BackendRunner
 
-        return BackendRunner(config.preset, RayBackend.load(config.preset, ranks=config.gpus))
+        wish = Wish(gpus=config.gpus, groups=1, placement=config.placement, sessions=config.sessions)
+        return BackendRunner(config.preset, RayBackend.load(config.preset, wish))
     if config.preset.engine == "mock":
         from .driver import BackendRunner
         from .threads import ThreadBackend

@@ -12,3 +12,4 @@ class Sharing:
     placement: str
     rank_memory_gb: tuple[float, ...]
     exposed_step_s: float | None
+    decoder_ranks: int = 1

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...errors import ConfigError
 from ...model.preset import Preset
 from ...parallel.fleet import Fleet, expected_fps_total, fleet
 from ...parallel.planner import Placement, Resources
-from ...parallel.times import GroupTimes, MeasuredTimes, expert_steps
+from ...parallel.times import GroupTimes, MeasuredTimes, decoding_s, expert_steps
 from .figures import CHUNK, CHUNK_P95, STEPS
-from .records import EngineRecord, Record
-from .setting import what_ran
+from .records import RESULTS, EngineRecord, Record, read_records
+from .setting import decoder_choice, what_ran
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,23 +26,34 @@ class Comparison:
     expected: float
 
 
-def measured_times(preset: Preset, records: Iterable[EngineRecord]) -> MeasuredTimes:
-    """The fastest of these runs of the preset on each number of GPUs that share a step.
+def measured_times(preset: Preset, runs: Mapping[str, EngineRecord]) -> MeasuredTimes:
+    """The fastest of these runs of the preset on each number of GPUs that share a step, with the preset's own decoder
+    where one of them had it.
 
     Raises ConfigError where there is none.
     """
+    decode_s = _decode_s(preset, runs.values())
     groups: dict[int, GroupTimes] = {}
-    for record in records:
+    names: dict[int, str] = {}
+    for name, record in runs.items():
         ranks = 1 if record.placement is Placement.SINGLE else record.gpus
-        times = _group_times(preset, record)
+        times = _group_times(preset, record, decoding_s(preset, None) if decode_s is None else decode_s)
         if record.placement is not Placement.PIPELINED and (ranks not in groups or times.step_s < groups[ranks].step_s):
-            groups[ranks] = times
+            groups[ranks], names[ranks] = times, name
     if not groups:
         raise ConfigError(
             f"no run of preset {preset.name!r} in {preset.precision} on a GPU was measured",
             hint="Add a record of 'worldloom bench' first.",
         )
-    return MeasuredTimes(groups=groups)
+    return MeasuredTimes(groups=groups, runs=tuple(names[ranks] for ranks in sorted(names)), decode_s=decode_s)
+
+
+def known_times(preset: Preset, gpu_name: str, *, results: Path = RESULTS) -> MeasuredTimes | None:
+    """What the checkout's records say of the preset on GPUs of this name; None where they say nothing."""
+    runs = measured_runs(preset, read_records(results)) if results.is_dir() else {}
+    same = {name: record for name, record in runs.items() if record.device == gpu_name}
+    groups = [record for record in same.values() if record.placement is not Placement.PIPELINED]
+    return measured_times(preset, same) if groups else None
 
 
 def measured_runs(preset: Preset, records: Mapping[str, Record]) -> dict[str, EngineRecord]:
@@ -58,7 +70,7 @@ def measured_runs(preset: Preset, records: Mapping[str, Record]) -> dict[str, En
 
 def compare(preset: Preset, runs: Mapping[str, EngineRecord]) -> list[Comparison]:
     """What was measured beside what is expected, of every run."""
-    times = measured_times(preset, runs.values())
+    times = measured_times(preset, runs)
     return [
         Comparison(
             name=name,
@@ -78,7 +90,7 @@ def compare(preset: Preset, runs: Mapping[str, EngineRecord]) -> list[Comparison
 
 def simulate(preset: Preset, gpus: int, gpu_bytes: int, runs: Mapping[str, EngineRecord]) -> EngineRecord:
     """The record that so many GPUs of such memory would leave with as many sessions as they play at full rate."""
-    times = measured_times(preset, runs.values())
+    times = measured_times(preset, runs)
     like = next(iter(runs.values()))
     found = fleet(preset, Resources(gpus=gpus, gpu_bytes=gpu_bytes), times)
     return EngineRecord(
@@ -110,14 +122,25 @@ def _stages(found: Fleet) -> dict[str, float]:
     return {**busy, CHUNK: round(chunk_s, 5), CHUNK_P95: round(chunk_s, 5)}
 
 
-def _group_times(preset: Preset, record: EngineRecord) -> GroupTimes:
+def _decode_s(preset: Preset, records: Iterable[EngineRecord]) -> float | None:
+    """Seconds of a chunk on one GPU, by the preset's own decoder."""
+    choice = decoder_choice(preset)
+    seen = [
+        record.stages["decode"]
+        for record in records
+        if record.decoder == choice and record.decoder_ranks == 1 and record.stages.get("decode", 0.0) > 0
+    ]
+    return min(seen, default=None)
+
+
+def _group_times(preset: Preset, record: EngineRecord, decode_s: float) -> GroupTimes:
     forwards = 2 if preset.sampling.guidance > 1 else 1
     experts = sum(steps > 0 for steps in expert_steps(preset))
     stages = record.stages
     return GroupTimes(
         prepare_s=stages.get("prepare", 0.0) / (experts * forwards),
         step_s=stages[STEPS] / (record.steps * forwards),
-        decode_s=stages.get("decode", 0.0),
+        decode_s=decode_s,
     )
 
 

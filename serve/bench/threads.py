@@ -22,6 +22,8 @@ from .setting import PIECE_LATENTS, PROMPT, STORE_BYTES, VIEWPOINT, start_image
 class ThreadBackend:
     """See `Backend`."""
 
+    in_flight = 1
+
     def __init__(self, preset: Preset) -> None:
         self._preset = preset
         self._engine = make_engine(preset)

@@ -78,8 +78,8 @@ def run_engine(
         raise click.UsageError("--memory-limit-gb and --profile look at this process: not with --through ray")
     if gpus > 1 and (memory_limit_gb is not None or profile is not None):
         raise click.UsageError("--memory-limit-gb and --profile look at one process: not with several GPUs")
-    if through == "ray" and (bands or placement not in (None, Placement.REPLICATED)):
-        raise click.UsageError("through Ray, GPUs share every step, and a decoder has its own: no other --placement")
+    if through == "ray" and (bands or (placement == Placement.SINGLE and gpus > 1)):
+        raise click.UsageError("through Ray, one group has all GPUs, and a decoder one: no --bands, no single ones")
     preset = chosen_preset(**model)
     config = BenchConfig(
         preset=preset,

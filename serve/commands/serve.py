@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+from ...parallel.planner import Placement
 from .model_options import chosen_preset, model_options
 
+DEFAULT_SESSIONS = 4
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -26,8 +28,15 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--secret", envvar="WORLDLOOM_SECRET", help="Signs tickets, 32 characters or more (default: a new one).")
 @click.option("--operator-key", envvar="WORLDLOOM_OPERATOR_KEY", default="", help="Needed to create worlds, if given.")
 @click.option("--address", default="local", show_default=True, help="Ray cluster to run on; 'local' starts one.")
-@click.option("--groups", type=click.IntRange(min=1), default=1, show_default=True, help="Worker groups.")
-@click.option("--sessions", type=click.IntRange(min=1), default=4, show_default=True, help="Sessions in each group.")
+@click.option("--gpus", type=click.IntRange(min=1),
+              help="GPUs of all groups; processes, for a preset on the CPU (default: as the preset says).")  # fmt: skip
+@click.option("--placement", type=click.Choice([kind.value for kind in Placement]),
+              help="How GPUs share a world (default: as planned); 'single': each has its own worlds.")  # fmt: skip
+@click.option("--decoder-ranks", type=click.IntRange(min=1),
+              help="GPUs that decode each picture together, a band of it each (default: as planned).")  # fmt: skip
+@click.option("--groups", type=click.IntRange(min=1), help="Worker groups (default: as planned).")
+@click.option("--sessions", type=click.IntRange(min=1),
+              help="Sessions in each group, planned for (default: 4 are let in, and planned is for one).")  # fmt: skip
 @click.option("--verbose", is_flag=True, help="Show what all processes log.")
 def serve(
     preset: str,
@@ -46,20 +55,31 @@ def serve(
     random_weights: bool,
     precision: str | None,
     decoder: str | None,
-    groups: int,
-    sessions: int,
+    gpus: int | None,
+    placement: str | None,
+    decoder_ranks: int | None,
+    groups: int | None,
+    sessions: int | None,
     verbose: bool,
 ) -> None:
     """Serve a world model until Ctrl-C: a page to play, an HTTP API, a stream of frames."""
     # Ray takes seconds to import: not for --help.
     from ...cluster.config import ClusterConfig
+    from ...cluster.lay_out import Wish
     from ..service import ServiceConfig, start_service
     from ..tickets import checked_secret
     from ..tls import tls_files
 
     model = chosen_preset(preset, weights=weights, random_weights=random_weights, precision=precision, decoder=decoder)
     config = ServiceConfig(
-        cluster=ClusterConfig(preset=model, groups=groups, sessions_per_group=sessions),
+        cluster=ClusterConfig(preset=model, groups=groups or 1, sessions_per_group=sessions or DEFAULT_SESSIONS),
+        wish=Wish(
+            gpus=gpus,
+            groups=groups,
+            placement=None if placement is None else Placement(placement),
+            sessions=sessions,
+            decoder_ranks=decoder_ranks,
+        ),
         host=host,
         port=port,
         stream_port=stream_port,

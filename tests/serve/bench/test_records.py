@@ -18,7 +18,7 @@ from .samples import ENGINE, SERVED, engine_record, gateway_record, served_recor
 BENCH_DIR = Path(__file__).parents[3] / "ops" / "bench"
 FIELDS = (
     "preset, gpus, sessions, height, width, steps, precision, decoder, placement, fps, fps_total, stages, "
-    "first_frame_s, peak_memory_gb, rank_memory_gb, exposed_step_s, device, versions, commit, source"
+    "first_frame_s, peak_memory_gb, rank_memory_gb, decoder_ranks, exposed_step_s, device, versions, commit, source"
 )
 
 

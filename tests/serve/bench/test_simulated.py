@@ -10,7 +10,7 @@ from worldloom.errors import ConfigError
 from worldloom.model.precision import Precision
 from worldloom.model.preset import load_preset
 from worldloom.serve.bench.records import EngineRecord, Record, read_record, write_record
-from worldloom.serve.bench.simulated import compare, measured_runs, simulate
+from worldloom.serve.bench.simulated import compare, known_times, measured_runs, simulate
 from worldloom.serve.commands.bench import bench
 
 from .samples import engine_record, served_record
@@ -50,6 +50,21 @@ def test_only_runs_of_the_same_model_on_gpus_count() -> None:
     assert measured_runs(PRESET, {"one": ONE, **others}) == {"one": ONE}
     with pytest.raises(ConfigError, match="no run of preset 'mg3-5b' in fp8"):
         simulate(PRESET, 8, H200_BYTES, measured_runs(PRESET, others))
+
+
+def test_what_is_known_is_of_the_same_gpus_and_decoder(tmp_path: Path) -> None:
+    assert known_times(PRESET, ONE.device, results=tmp_path / "none") is None
+    write_record(ONE, tmp_path / "one.json")
+    full = {**ONE.stages, "steps": 0.6, "decode": 1.1}
+    write_record(engine_record(stages=full, decoder="full"), tmp_path / "quick.json")
+    write_record(
+        engine_record(stages={**full, "decode": 0.02}, gpus=4, placement="replicated", decoder_ranks=4),
+        tmp_path / "bands.json",
+    )
+    found = known_times(PRESET, ONE.device, results=tmp_path)
+    assert found is not None and found.runs == ("quick", "bands")
+    assert found.groups[1].step_s == pytest.approx(0.2) and found.decode_s == 0.1
+    assert known_times(PRESET, "another GPU", results=tmp_path) is None
 
 
 def test_the_command_adds_records(tmp_path: Path) -> None:
