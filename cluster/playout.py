@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-MARGIN_S = 0.04
+MARGIN_S = 0.02
 """Time between a chunk's arrival and its need, for a player that never stalls."""
 MAX_MARGIN_S = 1.0
 RECENT_CHUNKS = 8

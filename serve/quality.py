@@ -114,7 +114,8 @@ class RungSteering:
         self, next_frame_id: int, now: float, *, buffered_s: float, stalled_s: float, round_trip_s: float
     ) -> Rung:
         """The client has shown all frames below this one, and has `buffered_s` more. Returns `rung`."""
-        arrived = next_frame_id + round(buffered_s * self._frame_rate)
+        # A client may count the frame that it is about to show as neither buffered nor shown.
+        arrived = next_frame_id + round(buffered_s * self._frame_rate) + 1
         while self._underway and self._underway[0][0] < arrived:
             self._underway.popleft()
         seen = LinkReport(

@@ -35,6 +35,8 @@ class PlayOut:
         self._clock = clock
         self._frame_rate = 1.0
         self._waiting: deque[Received] = deque()
+        self._in_hand: Received | None = None
+        """The frame that waits for its moment, and is in the queue no more."""
         self._changed = asyncio.Condition()
         self._flushed_below = 0
         self._shown_below = 0
@@ -82,13 +84,19 @@ class PlayOut:
             taken = self._waiting.popleft()
             self._changed.notify_all()
         if is_paced and self._is_to_show(taken):
-            await self._wait_until_due(taken.received_s)
+            self._in_hand = taken
+            try:
+                await self._wait_until_due(taken.received_s)
+            finally:
+                self._in_hand = None
         self._shown_below = max(self._shown_below, taken.frame.frame_id + 1)
         return replace(taken, is_shown=self._is_to_show(taken))
 
     def report(self) -> pb.BufferReport:
         """How far the caller is."""
         buffered = sum(map(self._is_to_show, self._waiting))
+        if self._in_hand is not None:
+            buffered += self._is_to_show(self._in_hand)
         return pb.BufferReport(
             next_frame_id=self._shown_below,
             buffered_ms=round(1000 * buffered / self._frame_rate),

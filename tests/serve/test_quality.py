@@ -132,6 +132,16 @@ def test_a_link_that_recovers_gets_the_best_rung_again() -> None:
     assert link.steering.rung == RUNGS[0]
 
 
+def test_a_client_that_counts_the_frame_about_to_be_shown_as_neither_gets_the_best_rung() -> None:
+    steering = RungSteering(RUNGS, frame_rate=RATE, now=0.0)
+    for frame in range(41):
+        steering.sent(frame, 0.0)
+    for frame in range(41):
+        buffered_s = (40 - frame) / RATE
+        rung = steering.reported(frame, frame / RATE, buffered_s=buffered_s, stalled_s=0.0, round_trip_s=0.0)
+        assert rung == RUNGS[0]
+
+
 def test_lost_frames_lead_down() -> None:
     steering = RungSteering(RUNGS, frame_rate=RATE, now=0.0)
     steering.lost()

@@ -79,6 +79,25 @@ def test_a_paced_caller_gets_frames_in_time_and_stalls_are_counted() -> None:
     assert stalled_ms >= 85
 
 
+def test_the_frame_that_is_shown_next_counts_as_buffered_while_it_waits_for_its_moment() -> None:
+    async def play() -> tuple[pb.BufferReport, pb.BufferReport]:
+        playout = await filled(0)
+        playout.set_rate(2.0)
+        await playout.take(is_paced=True)
+        await playout.put(pb.Frame(frame_id=1))
+        taking = asyncio.create_task(playout.take(is_paced=True))
+        await asyncio.sleep(0.05)
+        before = playout.report()
+        playout.flush(2)
+        after = playout.report()
+        taking.cancel()
+        return before, after
+
+    before, after = asyncio.run(play())
+    assert before == pb.BufferReport(next_frame_id=1, buffered_ms=500)
+    assert after == pb.BufferReport(next_frame_id=2)
+
+
 def test_a_slow_caller_holds_the_service_back() -> None:
     async def play() -> int:
         playout = PlayOut()
