@@ -1,6 +1,6 @@
 """Client of a worldloom service: torch-free, Ray-free.
 
-    async with open_world("http://127.0.0.1:8000", sample="courtyard") as world:
+    async with open_world("http://127.0.0.1:8000", sample="street") as world:
         await world.play([Held(forward=True)] * 97)
         async for frame in world.frames():
             show(frame.image)

@@ -1,6 +1,6 @@
 """A world as a Gymnasium environment. Needs the extra `gym`.
 
-    env = WorldEnv("http://127.0.0.1:8000", sample="courtyard")
+    env = WorldEnv("http://127.0.0.1:8000", sample="street")
     frames, info = env.reset(seed=7)
     frames, reward, terminated, truncated, info = env.step({"keys": [1, 0, 0, 0], "mouse": [0.0, 0.1]})
 

@@ -173,7 +173,7 @@ class FakeService:
                 data = await upload.read()
         else:
             start = await request.json()
-            data = load_sample(str(start.get("sample", "courtyard"))).read_bytes()
+            data = load_sample(str(start.get("sample", "street"))).read_bytes()
         if start.get("preset") not in (None, "fake"):
             raise PresetUnknown(f"no preset is named {start['preset']!r}", hint="Presets: fake.")
         try:

@@ -31,7 +31,7 @@ async def cut_scene(url: str, token: str) -> None:
 async def run(url: str, key: str) -> None:
     """A session's life, as the game sees it."""
     async with open_service(url, key=key) as service:
-        opened = await service.create(sample="courtyard", seed=7)
+        opened = await service.create(sample="street", seed=7)
         try:
             await cut_scene(opened.url, opened.token)
             for is_player in (True, False):

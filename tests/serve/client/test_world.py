@@ -188,7 +188,7 @@ def test_samples_are_listed(service: FakeService) -> None:
             assert isinstance(client, HttpService)
             return [sample["name"] for sample in await client.samples()]
 
-    assert "courtyard" in asyncio.run(names())
+    assert "street" in asyncio.run(names())
 
 
 def test_the_blocking_client_plays_and_ends_the_session(service: FakeService) -> None:
