@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..model.clip import Int64
-from .events import NOTHING_HELD, CameraGoal, Controls, ControlState, Held, Script
+from .events import NOTHING_HELD, CameraGoal, Controls, ControlState, Held, Pace, Script
 from .messages import RememberedView, StageTimes
 
 
@@ -39,7 +39,8 @@ def pack_extra(extra: ChunkExtra) -> bytes:
         "last_event_id": state.last_event_id,
         "held": asdict(state.held),
         "waiting": [asdict(controls) for controls in state.waiting],
-        "scripts": [(one.event_id, one.client_time_us, one.started) for one in state.scripts],
+        "scripts": [(one.event_id, one.client_time_us, one.pause_after, one.started) for one in state.scripts],
+        "pace": state.pace.value,
         "remembered": [asdict(view) for view in extra.remembered],
     }
     arrays: dict[str, Any] = {"client_times_us": extra.client_times_us}
@@ -65,9 +66,10 @@ def unpack_extra(data: bytes) -> ChunkExtra:
                 client_time_us=client_time_us,
                 keyboard=arrays[f"keyboard{index}"],
                 mouse=arrays[f"mouse{index}"],
+                pause_after=pause_after,
                 started=started,
             )
-            for index, (event_id, client_time_us, started) in enumerate(header["scripts"])
+            for index, (event_id, client_time_us, pause_after, started) in enumerate(header["scripts"])
         )
         client_times_us = arrays["client_times_us"]
     stages = header["stages"] | {"steps_s": tuple(header["stages"]["steps_s"])}
@@ -80,6 +82,7 @@ def unpack_extra(data: bytes) -> ChunkExtra:
             held=Held(**_tracks(header["held"])),
             waiting=tuple(Controls(**_tracks(fields)) for fields in header["waiting"]),
             scripts=scripts,
+            pace=Pace(header["pace"]),
         ),
         remembered=tuple(RememberedView(**fields | {"pose": tuple(fields["pose"])}) for fields in header["remembered"]),
     )

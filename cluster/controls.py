@@ -9,6 +9,9 @@ The keys of a chunk's frames are not pressed yet when the chunk is planned, so l
 
 Scripts map exactly and come first: live control counts from the frame after the last script's end. A prompt counts for
 the whole chunk. All functions are pure, so that a chunk that is planned again after a failure gets the same actions.
+
+The world is paused after the chunk with the last row of a script that says so: the state after the plan has it, and is
+committed with the chunk, so no other chunk can be planned in between.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import numpy as np
 from ..model.clip import Float32, Int64
 from ..model.poses import continue_poses
 from .camera_goal import steer_to
-from .events import Controls, ControlState, Event, Held, Script
+from .events import Controls, ControlState, Event, Held, Pace, Script, pace_after
 
 KEYBOARD_COLUMNS = 6
 MOTION_STEP = 0.1
@@ -76,7 +79,10 @@ def plan_controls(
         keyboard=keyboard, mouse=mouse, client_times_us=times, applied=tuple(sorted(applied)), prompt=prompt
     )
     last_event_id = fresh[-1].event_id if fresh else state.last_event_id
-    return chunk, ControlState(last_event_id=last_event_id, held=held, waiting=live, scripts=rest)
+    pace = pace_after(state.pace, fresh)
+    if pace is Pace.STEPPING and not any(script.pause_after for script in rest):
+        pace = Pace.PAUSED
+    return chunk, ControlState(last_event_id=last_event_id, held=held, waiting=live, scripts=rest, pace=pace)
 
 
 def _take_prompts(events: Sequence[Event]) -> tuple[str | None, tuple[Controls, ...], list[tuple[int, int]]]:

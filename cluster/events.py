@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from ..model.clip import Float32
 
@@ -58,13 +60,15 @@ class Script:
     """(n, 6) in {0, 1}: W, S, A, D and two unused columns."""
     mouse: Float32
     """(n, 2) pitch and yaw a frame in units of 15 degrees, in [-1, 1]."""
+    pause_after: bool = False
+    """A step: it is played though the world is paused, and the world is paused after it."""
     started: bool = False
     """Whether earlier frames of the script have been played, and its event been reported as applied."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pause:
-    """No chunk is planned until a later `Play`."""
+    """No chunk is planned until a later `Play` or step."""
 
     event_id: int
     client_time_us: int = 0
@@ -113,6 +117,15 @@ class Held:
         )
 
 
+class Pace(Enum):
+    """Whether chunks are made."""
+
+    PLAYING = "playing"
+    PAUSED = "paused"
+    STEPPING = "stepping"
+    """Until the last step has been played; then paused."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ControlState:
     """What the next plan depends on besides new events. It is committed with each chunk."""
@@ -125,16 +138,27 @@ class ControlState:
     """Controls that wait for the end of the scripts."""
     scripts: tuple[Script, ...] = ()
     """What is left of the scripts, first one first."""
+    pace: Pace = Pace.PLAYING
 
 
 NOTHING_HELD = ControlState()
 
 
-def is_paused(events: tuple[Event, ...]) -> bool:
-    """Whether the last of these pauses and plays, in order of event ids, is a pause.
+def pace_after(pace: Pace, events: Iterable[Event]) -> Pace:
+    """The pace once these events have come, of which the last counts, in order of event ids: that of their arrival, and
+    when chunks are planned between them, makes no difference.
 
-    A pause is taken together with the play that ends it, since no chunk is planned in between: events that no chunk has
-    taken tell all.
+    Pause and Play count at once, a step until it has been played or a later Pause or Play comes. A rewind forgets the
+    scripts that wait, steps among them.
     """
-    turns = [event for event in sorted(events, key=lambda event: event.event_id) if isinstance(event, Pause | Play)]
-    return bool(turns) and isinstance(turns[-1], Pause)
+    for event in sorted(events, key=lambda event: event.event_id):
+        match event:
+            case Pause():
+                pace = Pace.PAUSED
+            case Play():
+                pace = Pace.PLAYING
+            case Script(pause_after=True):
+                pace = Pace.STEPPING
+            case Rewind() if pace is Pace.STEPPING:
+                pace = Pace.PAUSED
+    return pace

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import WorkerLost, WorldloomError, WrongGateway
 from .clients import DirectoryClient
 from .config import ClusterConfig
+from .events import Pace
 from .messages import BranchNote, InputBatch, Progress
 from .peer import Peer
 from .video import RungWish, VideoPiece
@@ -50,8 +51,10 @@ class GatewayClient:
         self._gateways = Gateways(config)
         self._homes: dict[str, str] = {}
 
-    async def collect(self, session: str, *, epoch: int, after_event: int, next_frame_id: int) -> InputBatch:
-        batch: InputBatch = await self._ask(session, "collect", epoch, after_event, next_frame_id)
+    async def collect(
+        self, session: str, *, epoch: int, after_event: int, next_frame_id: int, pace: Pace
+    ) -> InputBatch:
+        batch: InputBatch = await self._ask(session, "collect", epoch, after_event, next_frame_id, pace)
         return batch
 
     async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]:

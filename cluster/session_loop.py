@@ -76,6 +76,7 @@ class SessionLoop:
                 epoch=self.epoch,
                 after_event=world.controls.last_event_id,
                 next_frame_id=world.next_frame_id,
+                pace=world.controls.pace,
             )
             if batch.is_due:
                 await self._end_if_played(world)

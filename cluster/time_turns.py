@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .events import Controls, ControlState, Event, Rewind
+from .events import Controls, ControlState, Event, Rewind, pace_after
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -38,7 +38,10 @@ def next_turn(state: ControlState, events: Sequence[Event]) -> Turn | None:
     unplayed = (script for script in state.scripts if not script.started)
     waiting = sorted((*state.waiting, *unplayed, *over), key=lambda event: event.event_id)
     controls = ControlState(
-        last_event_id=rewind.event_id, held=held, waiting=tuple(_without_movement(event) for event in waiting)
+        last_event_id=rewind.event_id,
+        held=held,
+        waiting=tuple(_without_movement(event) for event in waiting),
+        pace=pace_after(state.pace, over),
     )
     return Turn(rewind=rewind, controls=controls)
 

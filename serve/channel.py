@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..cluster.attendance import Role
-from ..cluster.events import Event, Pause, Play
+from ..cluster.events import Event, Pace
 from ..cluster.limits import SessionLimits
 from ..cluster.messages import BranchNote, ChunkNote, InputBatch, Phase, Progress, SessionInfo
 from ..cluster.video import Rung
@@ -132,9 +132,8 @@ class Channel:
         """An event from a connection. Raises NotAuthorized to viewers, Overloaded."""
         self._require_player(connection)
         self.inputs.offer(event)
-        if isinstance(event, Pause | Play):
-            phase = Phase.PAUSED if self.inputs.is_paused else Phase.PLAYING
-            self.report(replace(self._progress, phase=phase))
+        if self._progress.phase in (Phase.PLAYING, Phase.PAUSED):
+            self._tell_pace()
 
     def report_buffer(self, connection: str, report: pb.BufferReport) -> None:
         """How far a client is: its quality follows, and the world's pace if it is the player. Frames that were never
@@ -195,9 +194,11 @@ class Channel:
         for member in self.fan_out.members:
             self._dismiss(member, farewell)
 
-    async def collect(self, epoch: int, *, after_event: int, next_frame_id: int) -> InputBatch:
-        """See `Inputs.collect`."""
-        return await self.inputs.collect(epoch, after_event=after_event, next_frame_id=next_frame_id)
+    async def collect(self, epoch: int, *, after_event: int, next_frame_id: int, pace: Pace) -> InputBatch:
+        """See `Inputs.collect`. Whoever asks owns the session: it is neither queued nor recovering."""
+        self.inputs.goes_on(epoch, after_event=after_event, pace=pace)
+        self._tell_pace()
+        return await self.inputs.collect(epoch, next_frame_id=next_frame_id)
 
     async def moved_back(self) -> bool:
         """Wait for a while. True, once: frames are wanted that have been sent already."""
@@ -248,6 +249,11 @@ class Channel:
     def _require_player(self, connection: str) -> None:
         if self._player is None or self._player.connection != connection:
             raise NotAuthorized("viewers do not play", hint="Ask the game for a player's ticket.")
+
+    def _tell_pace(self) -> None:
+        phase = Phase.PAUSED if self.inputs.is_paused else Phase.PLAYING
+        if self._progress.phase is not phase:
+            self.report(replace(self._progress, phase=phase, queue_position=0))
 
     def _tell_progress(self) -> None:
         self.fan_out.tell(status_of(self._progress, viewers=self.viewers))

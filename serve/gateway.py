@@ -13,6 +13,7 @@ from websockets.asyncio.server import Server
 from ..cluster.attendance import Admission, Claim
 from ..cluster.clients import DirectoryClient
 from ..cluster.config import GATEWAY, ClusterConfig
+from ..cluster.events import Pace
 from ..cluster.gateways import Gateways
 from ..cluster.messages import BranchNote, InputBatch, Progress, SessionInfo
 from ..cluster.verbs import Verbs
@@ -126,10 +127,10 @@ class Gateway:
         """Returns once the gateway listens. Raises ConfigError when it cannot."""
         await self._started
 
-    async def collect(self, session: str, epoch: int, after_event: int, next_frame_id: int) -> InputBatch:
-        """See `Inputs.collect`."""
-        inputs = self._hall.channel(session).inputs
-        return await inputs.collect(epoch, after_event=after_event, next_frame_id=next_frame_id)
+    async def collect(self, session: str, epoch: int, after_event: int, next_frame_id: int, pace: Pace) -> InputBatch:
+        """See `Channel.collect`."""
+        channel = self._hall.channel(session)
+        return await channel.collect(epoch, after_event=after_event, next_frame_id=next_frame_id, pace=pace)
 
     async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]:
         """What to encode of the session's next piece. Where nothing is wanted, waits for a while, and returns nothing.

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from ..cluster.events import Event, Rewind, is_paused
+from ..cluster.events import Event, Pace, Rewind, pace_after
 from ..cluster.messages import ChunkNote, InputBatch
 from ..cluster.playout import PlayOut
 from ..errors import Overloaded, SessionEnded, StaleEpoch
@@ -43,6 +43,8 @@ class Inputs:
         self._pending: dict[int, Event] = {}
         self._last_applied = self._committed = last_event_id
         self._latency = ActionLatency(on_latency)
+        self._pace = Pace.PLAYING
+        """After the events up to `_committed`."""
         self._epoch = 0
         self._has_player = False
         self._connected_at = 0.0
@@ -57,7 +59,7 @@ class Inputs:
     @property
     def is_paused(self) -> bool:
         """Whether the player wants no more chunks for now."""
-        return is_paused(tuple(self._pending.values()))
+        return pace_after(self._pace, self._events_after(self._committed)) is Pace.PAUSED
 
     def connect(self, shown_frames: int) -> None:
         """A player is there, and has been shown the frames below this id."""
@@ -104,11 +106,17 @@ class Inputs:
         )
         self._changed.set()
 
-    async def collect(self, epoch: int, *, after_event: int, next_frame_id: int) -> InputBatch:
-        """Wait until the chunk that starts at `next_frame_id` has to be planned, then hand out the events after
-        `after_event`. Raises StaleEpoch to an owner that has been replaced, SessionEnded when there is no session."""
+    def goes_on(self, epoch: int, *, after_event: int, pace: Pace) -> None:
+        """The session's owner has committed what came up to `after_event`, and goes on at this pace. Raises StaleEpoch
+        to an owner that has been replaced, SessionEnded when there is no session."""
         self.admit(epoch)
-        self._committed = after_event
+        self._committed, self._pace = after_event, pace
+
+    async def collect(self, epoch: int, *, next_frame_id: int) -> InputBatch:
+        """Wait until the chunk that starts at `next_frame_id` has to be planned, then hand out the events that are not
+        committed. Raises as `goes_on`."""
+        self.admit(epoch)
+        after_event = self._committed
         give_up = self._clock() + POLL_S
         while (wait_s := self._due_in_s(next_frame_id, after_event)) > 0:
             left_s = give_up - self._clock()
@@ -151,7 +159,7 @@ class Inputs:
 
     def _due_in_s(self, next_frame_id: int, after_event: int) -> float:
         events = self._events_after(after_event)
-        if not self._has_player or is_paused(events):
+        if not self._has_player or pace_after(self._pace, events) is Pace.PAUSED:
             return POLL_S
         if any(isinstance(event, Rewind) for event in events):
             return 0.0

@@ -78,7 +78,13 @@ def _script(message: pb.Event) -> Script:
     wrong = np.flatnonzero(~(np.abs(mouse) <= 1).all(axis=1))
     if len(wrong):
         check_range(f"a camera angle of script.frames[{wrong[0]}]", float(np.abs(mouse[wrong[0]]).max()), 1.0)
-    return Script(event_id=message.event_id, client_time_us=message.client_time_us, keyboard=keyboard, mouse=mouse)
+    return Script(
+        event_id=message.event_id,
+        client_time_us=message.client_time_us,
+        keyboard=keyboard,
+        mouse=mouse,
+        pause_after=message.script.pause_after,
+    )
 
 
 def _rewind(message: pb.Event) -> Rewind:

@@ -34,9 +34,9 @@ class BlockingWorld:
         """As World.applied."""
         return dict(self._world.applied)
 
-    def play(self, rows: Iterable[Action]) -> int:
+    def play(self, rows: Iterable[Action], *, pause_after: bool = False) -> int:
         """As World.play."""
-        return self._wait(self._world.play(rows))
+        return self._wait(self._world.play(rows, pause_after=pause_after))
 
     def hold(self, held: Action, *, pitch_motion: float = 0.0, yaw_motion: float = 0.0) -> int:
         """As World.hold."""

@@ -56,8 +56,8 @@ class Pose:
     yaw_degrees: float = 0.0
 
 
-def script_of(rows: Iterable[Action]) -> pb.Event:
-    """Exact actions of the next frames."""
+def script_of(rows: Iterable[Action], *, pause_after: bool = False) -> pb.Event:
+    """Exact actions of the next frames; `pause_after` as in `World.play`."""
     frames = [
         pb.ActionFrame(
             forward=row.forward,
@@ -69,7 +69,7 @@ def script_of(rows: Iterable[Action]) -> pb.Event:
         )
         for row in rows
     ]
-    return pb.Event(script=pb.Script(frames=frames))
+    return pb.Event(script=pb.Script(frames=frames, pause_after=pause_after))
 
 
 def controls_of(held: Action, *, pitch_motion: float, yaw_motion: float) -> pb.Event:

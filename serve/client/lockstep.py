@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from .controls import Action
 from .errors import SessionEnded, WorldError
 from .frames import WorldFrame
-from .protocol import session_pb2 as pb
 from .world import World
-
-POLL_S = 0.005
 
 
 async def step(world: World, rows: Sequence[Action]) -> list[WorldFrame]:
@@ -25,29 +21,10 @@ async def step(world: World, rows: Sequence[Action]) -> list[WorldFrame]:
     expected = info.frames_per_chunk if world.applied else info.first_chunk_frames
     if len(rows) != expected:
         raise WorldError(f"{len(rows)} rows, where the next chunk has {expected} frames", code="action_invalid")
-    made_before = _being_made(world)
-    script = await world.play(rows)
-    await world.resume()
-    applied = asyncio.ensure_future(world.settled(script))
-    try:
-        # The next chunk must find the pause when it is planned, which may be as soon as this one is made.
-        while not applied.done() and _being_made(world) in (None, made_before):
-            await asyncio.sleep(POLL_S)
-        await world.pause()
-        first_frame_id = await applied
-    finally:
-        applied.cancel()
+    first_frame_id = await world.settled(await world.play(rows, pause_after=True))
     taken: list[WorldFrame] = []
     async for frame in world.frames():
         taken.append(frame)
         if frame.frame_id >= first_frame_id + len(rows) - 1:
             return taken
     raise SessionEnded("the session ended before the chunk was there")
-
-
-def _being_made(world: World) -> tuple[int, int] | None:
-    """Branch and chunk that were last reported to be under way."""
-    status = world.status
-    if status is None or status.state != pb.SESSION_STATE_PLAYING or not status.num_steps:
-        return None
-    return status.branch, status.chunk

@@ -127,9 +127,10 @@ class World:
         """Takes this connection's place from another process, for a while after this one is gone."""
         return self._link.welcome.resume_token
 
-    async def play(self, rows: Iterable[Action]) -> int:
-        """Send exact actions for the next frames. Returns the event's id."""
-        return await self._act(script_of(rows))
+    async def play(self, rows: Iterable[Action], *, pause_after: bool = False) -> int:
+        """Send exact actions for the next frames. With `pause_after` they are played though the world is paused, and it
+        is paused again after the chunk with the last of them. Returns the event's id."""
+        return await self._act(script_of(rows, pause_after=pause_after))
 
     async def hold(self, held: Action, *, pitch_motion: float = 0.0, yaw_motion: float = 0.0) -> int:
         """Hold keys and camera from now on; motion, in units of 15 degrees, is spent once. Returns the event's id."""

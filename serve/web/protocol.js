@@ -27,7 +27,7 @@ const SCHEMA = {
   Release: "",
   CameraPose: "1 x float, 2 y float, 3 z float, 4 pitch_degrees float, 5 yaw_degrees float",
   Prompt: "1 text string",
-  Script: "1 frames ActionFrame*",
+  Script: "1 frames ActionFrame*, 2 pause_after bool",
   ActionFrame: "1 forward bool, 2 back bool, 3 left bool, 4 right bool, 5 camera_pitch float, 6 camera_yaw float",
   Pause: "",
   Play: "",

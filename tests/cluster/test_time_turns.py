@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from worldloom.cluster.chunk_extra import bare_extra, pack_extra, unpack_extra
 from worldloom.cluster.controls import plan_controls
-from worldloom.cluster.events import Controls, ControlState, Event, Held, Pause, Play, Rewind, Script, is_paused
+from worldloom.cluster.events import Controls, ControlState, Event, Held, Pace, Pause, Play, Rewind, Script, pace_after
 from worldloom.cluster.time_turns import ignoring, next_turn
 
 FORWARD = (True, False, False, False)
@@ -13,9 +17,13 @@ STILL = (False, False, False, False)
 POSE = np.zeros(5, np.float32)
 
 
-def script(event_id: int, frames: int = 5) -> Script:
+def script(event_id: int, frames: int = 5, *, pause_after: bool = False) -> Script:
     rows = np.ones((frames, 6), np.float32), np.zeros((frames, 2), np.float32)
-    return Script(event_id=event_id, client_time_us=event_id, keyboard=rows[0], mouse=rows[1])
+    return Script(event_id=event_id, client_time_us=event_id, keyboard=rows[0], mouse=rows[1], pause_after=pause_after)
+
+
+def step(event_id: int, frames: int = 5) -> Script:
+    return script(event_id, frames, pause_after=True)
 
 
 def test_without_a_rewind_nothing_changes() -> None:
@@ -86,7 +94,55 @@ def test_a_rewind_that_was_made_is_not_made_again() -> None:
     assert next_turn(ControlState(last_event_id=5), (Rewind(event_id=5, chunk=1),)) is None
 
 
-def test_the_last_pause_or_play_counts_in_order_of_ids() -> None:
-    assert not is_paused(())
-    assert is_paused((Pause(event_id=2), Controls(event_id=3), Play(event_id=1)))
-    assert not is_paused((Play(event_id=4), Pause(event_id=2)))
+def test_the_last_pause_play_or_step_counts_in_order_of_ids() -> None:
+    assert pace_after(Pace.PLAYING, ()) is Pace.PLAYING and pace_after(Pace.PAUSED, (script(1),)) is Pace.PAUSED
+    assert pace_after(Pace.PLAYING, (Pause(event_id=2), Controls(event_id=3), Play(event_id=1))) is Pace.PAUSED
+    assert pace_after(Pace.PAUSED, (Play(event_id=4), Pause(event_id=2))) is Pace.PLAYING
+    assert pace_after(Pace.PAUSED, (step(5), Pause(event_id=4))) is Pace.STEPPING
+    assert pace_after(Pace.PAUSED, (step(5), Pause(event_id=6))) is Pace.PAUSED
+    assert pace_after(Pace.STEPPING, (Rewind(event_id=6),)) is Pace.PAUSED
+    assert pace_after(Pace.PLAYING, (Rewind(event_id=6),)) is Pace.PLAYING
+
+
+def test_a_rewind_forgets_a_step_and_the_world_stays_paused() -> None:
+    turn = next_turn(ControlState(), (step(1), Rewind(event_id=2), Controls(event_id=3, keys=FORWARD)))
+    assert turn is not None and (turn.controls.pace, turn.controls.scripts) == (Pace.PAUSED, ())
+    saved = unpack_extra(pack_extra(bare_extra(0, turn.controls))).controls
+    _, after = plan_controls(saved, (step(4),), frames=40, frame_rate=10.0, pose=POSE)
+    assert after.pace is Pace.PAUSED and after.scripts == ()
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=5),
+    st.lists(st.sampled_from(["arrives", "planned", "sent again"]), max_size=40),
+)
+def test_steps_make_their_own_chunks_and_no_others_however_arrivals_and_plans_fall(
+    lengths: list[int], moments: list[str]
+) -> None:
+    on_their_way: list[Event] = [Pause(event_id=1), *(step(number, rows) for number, rows in enumerate(lengths, 2))]
+    newest = on_their_way.pop(0)
+    arrived = {newest.event_id: newest}
+    state, chunks, played = ControlState(), 0, 0
+    for moment in [*moments, *["arrives", "planned", "planned", "planned"] * len(lengths)]:
+        if moment == "arrives" and on_their_way:
+            newest = on_their_way.pop(0)
+            arrived[newest.event_id] = newest
+        elif moment == "sent again":
+            arrived[newest.event_id] = newest
+        elif moment == "planned":
+            pending = [event for event in arrived.values() if event.event_id > state.last_event_id]
+            if pace_after(state.pace, pending) is not Pace.PAUSED:
+                chunk, state = plan_controls(state, pending, frames=5, frame_rate=10.0, pose=POSE)
+                chunks, played = chunks + 1, played + int(chunk.keyboard[:, 0].sum())
+                assert chunk.keyboard[:, 0].any()
+    assert state.pace is Pace.PAUSED and played == sum(lengths)
+    assert math.ceil(sum(lengths) / 5) <= chunks <= sum(math.ceil(rows / 5) for rows in lengths)
+
+
+def test_a_play_behind_a_step_lets_the_world_go_on_whether_it_comes_before_the_plan_or_after() -> None:
+    for batches in (((step(1), Play(event_id=2)), ()), ((step(1),), (Play(event_id=2),))):
+        state = ControlState(pace=Pace.PAUSED)
+        for events in batches:
+            assert pace_after(state.pace, events) is not Pace.PAUSED
+            _, state = plan_controls(state, events, frames=40, frame_rate=10.0, pose=POSE)
+        assert state.pace is Pace.PLAYING

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worldloom.cluster.attendance import Role
-from worldloom.cluster.events import Controls
+from worldloom.cluster.events import Controls, Pace
 from worldloom.cluster.limits import SessionLimits
 from worldloom.cluster.messages import ChunkNote, Codec, FramePacket, Phase, SessionInfo
 from worldloom.cluster.video import Rung, VideoPiece
@@ -125,9 +125,11 @@ class Scene:
         """A guest reports that it has shown all up to this frame."""
         self.channel.report_buffer(who.member.connection, pb.BufferReport(next_frame_id=frame_id + 1))
 
-    async def collect(self, *, epoch: int = 1, after: int = 0, frame: int = 0) -> tuple[int, ...] | None:
+    async def collect(
+        self, *, epoch: int = 1, after: int = 0, frame: int = 0, pace: Pace = Pace.PLAYING
+    ) -> tuple[int, ...] | None:
         """Ids of the events handed out; None when nothing is due."""
-        batch = await self.channel.inputs.collect(epoch, after_event=after, next_frame_id=frame)
+        batch = await self.channel.collect(epoch, after_event=after, next_frame_id=frame, pace=pace)
         return tuple(event.event_id for event in batch.events) if batch.is_due else None
 
     async def settle(self) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby
+from typing import Any
 
+import numpy as np
 import pytest
 from worldloom.cluster.attendance import Role
-from worldloom.cluster.events import Pause, Play, Rewind
+from worldloom.cluster.events import Event, Pace, Pause, Play, Rewind, Script
 from worldloom.cluster.messages import BranchNote
 from worldloom.errors import Overloaded, SessionEnded, StaleEpoch
 from worldloom.serve.inputs import MAX_PENDING_EVENTS, START_GRACE_S
+from worldloom.serve.protocol.generated import session_pb2 as pb
 
-from .channel_scene import Scene, event, play
+from .channel_scene import RATE, Scene, event, play
 
 
 def test_a_world_begins_with_its_players_first_input() -> None:
@@ -111,6 +115,38 @@ def test_nothing_is_due_in_a_pause_and_a_rewind_is_due_at_once() -> None:
         it.push(97, 98)
         assert (await player.read()).frames == [*range(57), 97, 98]
         assert player.of("branched")[0].branch == 1
+
+    play(scene)
+
+
+def test_a_step_is_played_in_a_pause_and_the_pause_after_it_is_told() -> None:
+    async def scene(it: Scene) -> None:
+        player = it.sit()
+        keyboard, mouse = np.zeros((57, 6), np.float32), np.zeros((57, 2), np.float32)
+
+        async def waits_for(event: Event, **committed: Any) -> tuple[int, ...] | None:
+            """What the owner gets, who asks before the event comes."""
+            waiting = asyncio.ensure_future(it.collect(**committed))
+            await it.settle()
+            assert not waiting.done()
+            await player.read()
+            it.channel.take(player.member.connection, event)
+            await player.read()
+            return await waiting
+
+        def step(event_id: int) -> Script:
+            return Script(event_id=event_id, client_time_us=0, keyboard=keyboard, mouse=mouse, pause_after=True)
+
+        it.channel.take(player.member.connection, Pause(event_id=1))
+        assert await waits_for(step(2)) == (1, 2)
+        it.push(*range(57), applied=((1, 0), (2, 0)))
+        it.show(player, 56)
+        it.now += 57 / RATE
+        it.channel.take(player.member.connection, step(2))
+        assert await waits_for(step(3), after=2, frame=57, pace=Pace.PAUSED) == (3,)
+        states = [status.state for status in (await player.read()).of("status")]
+        paused, playing = pb.SESSION_STATE_PAUSED, pb.SESSION_STATE_PLAYING
+        assert [state for state, _ in groupby(states)] == [paused, playing, paused, playing]
 
     play(scene)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from worldloom.cluster.attendance import Role
+from worldloom.cluster.events import Pace
 from worldloom.cluster.video import Rung
 from worldloom.serve.channel import Channel
 from worldloom.serve.inputs import START_GRACE_S
@@ -71,8 +72,8 @@ class Story:
         if first >= self.committed:
             self.scene.channel.inputs.connect(first)
             self.scene.now += START_GRACE_S
-            batch = await self.scene.channel.inputs.collect(
-                1, after_event=max(self.taken, default=0), next_frame_id=self.committed
+            batch = await self.scene.channel.collect(
+                1, after_event=max(self.taken, default=0), next_frame_id=self.committed, pace=Pace.PLAYING
             )
             self.taken += [one.event_id for one in batch.events]
             self.committed += CHUNK

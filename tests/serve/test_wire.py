@@ -74,8 +74,8 @@ def test_turns_of_time_are_read() -> None:
 
 def test_a_script_becomes_rows() -> None:
     frames = [pb.ActionFrame(forward=True, camera_yaw=0.5), pb.ActionFrame(right=True, camera_pitch=-1)]
-    script = read(event(script=pb.Script(frames=frames)))
-    assert isinstance(script, Script)
+    script = read(event(script=pb.Script(frames=frames, pause_after=True)))
+    assert isinstance(script, Script) and script.pause_after
     np.testing.assert_array_equal(script.keyboard, [[1, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0]])
     np.testing.assert_array_equal(script.mouse, [[0, 0.5], [-1, 0]])
 

@@ -97,10 +97,12 @@ class Prompt(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class Script(_message.Message):
-    __slots__ = ("frames",)
+    __slots__ = ("frames", "pause_after")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_AFTER_FIELD_NUMBER: _ClassVar[int]
     frames: _containers.RepeatedCompositeFieldContainer[ActionFrame]
-    def __init__(self, frames: _Optional[_Iterable[_Union[ActionFrame, _Mapping]]] = ...) -> None: ...
+    pause_after: bool
+    def __init__(self, frames: _Optional[_Iterable[_Union[ActionFrame, _Mapping]]] = ..., pause_after: _Optional[bool] = ...) -> None: ...
 
 class ActionFrame(_message.Message):
     __slots__ = ("forward", "back", "left", "right", "camera_pitch", "camera_yaw")
