@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from abc import ABC, abstractmethod
@@ -98,6 +99,7 @@ class Member(ABC):
         return await asyncio.wrap_future(working)
 
     def _meet_and_load(self, meeting: Meeting | None) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
         if self._config.preset.engine != "mock":
             use_all_cores()
         self._load(None if meeting is None else self._join(meeting))

@@ -12,7 +12,7 @@ from torch import nn
 
 from .assembly import assembly_for
 from .attention_e4m3 import require_e4m3_attention
-from .checkpoint import Assemble, load_text, load_transformer, load_vae_decoder, load_vae_encoder
+from .checkpoint import Assemble, Materialise, load_text, load_transformer, load_vae_decoder, load_vae_encoder
 from .init import fill_with_repeated_noise, init_weights
 from .locations import weights_directory
 from .mixture import LOW_NOISE, ExpertMixture
@@ -54,11 +54,16 @@ def expert_names(preset: Preset) -> tuple[str, ...]:
 
 
 def load_experts(
-    preset: Preset, device: torch.device | str, names: Collection[str] | None = None
+    preset: Preset,
+    device: torch.device | str,
+    names: Collection[str] | None = None,
+    *,
+    on_weights: Callable[[int], None] = lambda count: None,
 ) -> dict[str, WorldTransformer]:
-    """The transformers of these names, or all of them. Raises CheckpointError or ConfigError."""
+    """The transformers of these names, or all of them. `on_weights` hears how many numbers have been loaded, part by
+    part. Raises CheckpointError or ConfigError."""
     return {
-        name: _load_expert(preset, name, torch.device(device), seed_offset=index)
+        name: _load_expert(preset, name, torch.device(device), seed_offset=index, on_weights=on_weights)
         for index, name in enumerate(expert_names(preset))
         if names is None or name in names
     }
@@ -105,10 +110,12 @@ def torch_dtype(preset: Preset) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[preset.dtype]
 
 
-def _load_expert(preset: Preset, name: str, device: torch.device, *, seed_offset: int = 0) -> WorldTransformer:
+def _load_expert(
+    preset: Preset, name: str, device: torch.device, *, seed_offset: int, on_weights: Callable[[int], None]
+) -> WorldTransformer:
     dtype = torch_dtype(preset)
     _check_device(preset.precision, device)
-    assemble = assembly_for(preset.precision, device, dtype)
+    assemble = _counted(assembly_for(preset.precision, device, dtype), on_weights)
     directory = weights_directory(preset)
     if directory is not None:
         model = load_transformer(directory / name, device=device, dtype=dtype, assemble=assemble)
@@ -117,6 +124,17 @@ def _load_expert(preset: Preset, name: str, device: torch.device, *, seed_offset
     assert preset.transformer is not None, "a preset with engine 'rollout' has a transformer"
     config = replace(preset.transformer, action_config=None) if name == LOW_NOISE else preset.transformer
     return _random_transformer(config, dtype, preset.weights.seed + seed_offset, device, assemble)
+
+
+def _counted(assemble: Assemble, on_weights: Callable[[int], None]) -> Assemble:
+    def counted(model: WorldTransformer, materialise: Materialise) -> None:
+        def fill(part: nn.Module, prefix: str) -> None:
+            materialise(part, prefix)
+            on_weights(sum(parameter.numel() for parameter in part.parameters()))
+
+        assemble(model, fill)
+
+    return counted
 
 
 def _check_device(precision: Precision, device: torch.device) -> None:

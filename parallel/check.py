@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,8 +29,9 @@ from ..model.preset import Preset, load_preset
 from ..model.rehearsal import random_clips
 from ..model.rollout import Rollout, RolloutParts
 from ..model.transformer import WorldTransformer
-from ..model.weights import choose_expert, load_experts, torch_dtype
+from ..model.weights import choose_expert, expert_names, load_experts, torch_dtype
 from .apply import SequenceSharding, shard_attention, sharded_parts
+from .loading import loading
 from .ranks import Ranks, join_launched
 from .relay import Relay, RelayRollout
 from .xdit import shard_attention_by_xdit
@@ -74,7 +77,8 @@ def check(
     With `front`, of a mixture whose high-noise experts are on so many ranks and whose low-noise expert is on the
     others: then latents are compared as they come home, in bfloat16. With `xdit_ring`, of xDiT's attention.
     """
-    experts = load_experts(preset, ranks.device)
+    with loading(preset, expert_names(preset), ranks) as count:
+        experts = load_experts(preset, ranks.device, on_weights=count)
     clips = random_clips(preset, seed)
     parts = synthetic_parts(preset, experts, ranks.device)
     dtype = torch.float32 if front is None else RelayRollout.dtype
@@ -157,6 +161,7 @@ def table(rows: Sequence[Agreement]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status."""
     options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         preset = one_viewpoint(load_preset(options.preset)).with_precision(Precision(options.precision))
         if options.checkpoint is None:
@@ -175,6 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if ranks.is_first:
                 print(f"{preset.name}, {preset.precision}, {ranks.size} ranks on {ranks.device.type}")
                 print(table(rows), flush=True)
+                if options.json is not None:
+                    _write(options.json, preset, ranks, rows)
     except WorldloomError as error:
         print(f"error: {error.message} {error.hint}", file=sys.stderr)
         return 2
@@ -190,8 +197,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--front", type=int, help="ranks of a mixture's high-noise experts; the others have the other")
     parser.add_argument("--xdit-ring", type=int, help="use xDiT's attention instead, in rings of so many ranks")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--json", type=Path, help="where the figures go")
     parser.add_argument("--seed", type=int, default=0)
     return parser
+
+
+def _write(file: Path, preset: Preset, ranks: Ranks, rows: Sequence[Agreement]) -> None:
+    named = {"preset": preset.name, "precision": preset.precision, "ranks": ranks.size, "device": ranks.device.type}
+    figures = [{**asdict(row), "agrees": row.agrees} for row in rows]
+    file.write_text(json.dumps({**named, "clips": figures}, indent=2) + "\n")
 
 
 def _by_all(rollout: Rollout, dtype: torch.dtype) -> Denoise:

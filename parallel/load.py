@@ -14,6 +14,7 @@ from ..model.rollout import Rollout, RolloutParts
 from ..model.transformer import WorldTransformer
 from ..model.weights import choose_expert, expert_names, load_encoder, load_experts, load_text_encoder, torch_dtype
 from .apply import SequenceSharding, shard_attention, sharded_parts
+from .loading import loading
 from .planner import Layout, Placement
 from .ranks import Ranks
 from .relay import Relay, RelayRollout
@@ -67,8 +68,11 @@ def _load(
 ) -> tuple[Rollout, dict[str, WorldTransformer]]:
     """A rollout with the experts of these names on the device, and those that are `cold` on the host."""
     # What will wait on the host comes by way of the device: only there it gets its form. So it goes first.
-    waiting = {name: host_copies(load_experts(preset, everyone.device, [name])[name]) for name in cold}
-    experts = load_experts(preset, everyone.device, names)
+    with loading(preset, [*cold, *names], everyone) as count:
+        waiting = {
+            name: host_copies(load_experts(preset, everyone.device, [name], on_weights=count)[name]) for name in cold
+        }
+        experts = load_experts(preset, everyone.device, names, on_weights=count)
     for model in experts.values():
         shard_attention(model, sharding, head_chunks=head_chunks)
     encode_text, encode_image = _encoders(preset, everyone.device) if everyone.is_first else (_elsewhere, _elsewhere)

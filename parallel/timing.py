@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,9 +26,10 @@ from ..model.precision import Precision
 from ..model.preset import Preset, load_preset
 from ..model.rehearsal import random_clips
 from ..model.rollout import Rollout
-from ..model.weights import load_experts, torch_dtype
+from ..model.weights import expert_names, load_experts, torch_dtype
 from .apply import SequenceSharding, shard_attention, sharded_parts, unshard_attention
 from .check import TIMEOUT_S, one_viewpoint, synthetic_parts
+from .loading import loading
 from .ranks import Ranks, join_launched
 from .silent import share_of, silenced
 from .ulysses import UlyssesCore
@@ -131,17 +133,18 @@ def time_clip(rollout: Rollout, preset: Preset, ranks: Ranks, *, head_chunks: in
 
 def time_all(
     preset: Preset, ranks: Ranks, head_chunks: Sequence[int], *, xdit_ring: int | None = None
-) -> tuple[list[CoreTimes], list[ClipTimes]]:
-    """All of the above, for each number of head chunks; the clip on one rank first, unless the group is not there; and
-    last with xDiT's attention, where its ring is given."""
-    cores = [time_core(preset, ranks, chunks) for chunks in head_chunks] if ranks.size > 1 else []
-    experts = load_experts(preset, ranks.device)
+) -> Iterator[CoreTimes | ClipTimes]:
+    """All of the above as it comes, for each number of head chunks; the clip on one rank first, unless the group is not
+    there; and last with xDiT's attention, where its ring is given."""
+    if ranks.size > 1:
+        yield from (time_core(preset, ranks, chunks) for chunks in head_chunks)
+    with loading(preset, expert_names(preset), ranks) as count:
+        experts = load_experts(preset, ranks.device, on_weights=count)
     parts = synthetic_parts(preset, experts, ranks.device)
-    clips = []
     if ranks.group is not None or ranks.size == 1:
         # Every rank runs the whole clip on its own: none is then slowed by one that waits beside it.
         alone = Rollout(preset.sampling, parts)
-        clips.append(time_clip(alone, preset, Ranks.alone(ranks.device), head_chunks=1, silent=False))
+        yield time_clip(alone, preset, Ranks.alone(ranks.device), head_chunks=1, silent=False)
     groups = [ranks, silenced(ranks)] if ranks.group is not None else [ranks]
     for chunks in head_chunks if ranks.size > 1 else ():
         for group in groups:
@@ -149,8 +152,7 @@ def time_all(
             for model in experts.values():
                 shard_attention(model, sharding, head_chunks=chunks)
             rollout = Rollout(preset.sampling, sharded_parts(parts, sharding))
-            silent = group.group is None
-            clips.append(time_clip(rollout, preset, group, head_chunks=chunks, silent=silent))
+            yield time_clip(rollout, preset, group, head_chunks=chunks, silent=group.group is None)
             for model in experts.values():
                 unshard_attention(model)
     if xdit_ring is not None:
@@ -158,8 +160,7 @@ def time_all(
         for model in experts.values():
             shard_attention_by_xdit(model, sharding, ring=xdit_ring)
         rollout = Rollout(preset.sampling, sharded_parts(parts, sharding))
-        clips.append(time_clip(rollout, preset, ranks, head_chunks=0, silent=False))
-    return cores, clips
+        yield time_clip(rollout, preset, ranks, head_chunks=0, silent=False)
 
 
 def table(cores: Sequence[CoreTimes], clips: Sequence[ClipTimes]) -> str:
@@ -182,21 +183,23 @@ def table(cores: Sequence[CoreTimes], clips: Sequence[ClipTimes]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status."""
     options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         preset = one_viewpoint(load_preset(options.preset)).with_random_weights()
         preset = preset.with_precision(Precision(options.precision))
         with join_launched(options.device, timeout_s=TIMEOUT_S) as ranks:
             if options.share_of is not None:
                 ranks = share_of(options.share_of, ranks.device)
-            cores, clips = time_all(preset, ranks, options.head_chunks, xdit_ring=options.xdit_ring)
+            times: list[CoreTimes | ClipTimes] = []
+            for figure in time_all(preset, ranks, options.head_chunks, xdit_ring=options.xdit_ring):
+                times.append(figure)
+                if ranks.is_first and options.json is not None:
+                    # Each as it comes: the next one may take longer than there is time.
+                    _write(options.json, preset, ranks, times)
             if ranks.is_first:
                 kind = "a share of" if options.share_of else "of"
                 print(f"{preset.name}, {preset.precision}, {kind} {ranks.size} ranks")
-                print(table(cores, clips), flush=True)
-                if options.json is not None:
-                    figures = {"cores": [asdict(core) for core in cores], "clips": [asdict(clip) for clip in clips]}
-                    named = {"preset": preset.name, "precision": preset.precision, "ranks": ranks.size, **figures}
-                    options.json.write_text(json.dumps(named, indent=2) + "\n")
+                print(table(*_parted(times)), flush=True)
     except WorldloomError as error:
         print(f"error: {error.message} {error.hint}", file=sys.stderr)
         return 2
@@ -213,6 +216,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--json", type=Path, help="where the figures go")
     return parser
+
+
+def _parted(times: Sequence[CoreTimes | ClipTimes]) -> tuple[list[CoreTimes], list[ClipTimes]]:
+    cores = [figure for figure in times if isinstance(figure, CoreTimes)]
+    return cores, [figure for figure in times if isinstance(figure, ClipTimes)]
+
+
+def _write(file: Path, preset: Preset, ranks: Ranks, times: Sequence[CoreTimes | ClipTimes]) -> None:
+    cores, clips = _parted(times)
+    figures = {"cores": [asdict(core) for core in cores], "clips": [asdict(clip) for clip in clips]}
+    named = {"preset": preset.name, "precision": preset.precision, "ranks": ranks.size, **figures}
+    file.write_text(json.dumps(named, indent=2) + "\n")
 
 
 def _frames(preset: Preset) -> tuple[int, int]:

@@ -70,7 +70,7 @@ class RanksRunner:
         if self._layout is None:
             return Sharing(placement=Placement.SINGLE, rank_memory_gb=self._memory_gb(), exposed_step_s=None)
         with without_messages(self._experts):
-            silent = self._played("silent", [there_and_back(0, frames_of(SILENT_CHUNKS))], SILENT_CHUNKS)
+            silent = self._played(f"silent-{len(chunks)}", [there_and_back(0, frames_of(SILENT_CHUNKS))], SILENT_CHUNKS)
         exposed_s = (_steps_s(chunks) - _steps_s(silent)) / self._preset.sampling.steps
         return Sharing(
             placement=self._layout.placement,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -88,26 +88,40 @@ def run_bench(config: BenchConfig, on_chunk: OnChunk, *, ranks: Ranks | None = N
     Where `ranks` share the work they all call this, and have the same result. Raises ConfigError, CheckpointError or
     DoesNotFit.
     """
+    (run,) = run_benches(config, (config.sessions,), on_chunk, ranks=ranks)
+    return run
+
+
+def run_benches(
+    config: BenchConfig, sessions: Sequence[int], on_chunk: OnChunk, *, ranks: Ranks | None = None
+) -> Iterator[BenchRun]:
+    """As `run_bench`, once for each number of sessions, of what is loaded once. Each run is there before the next one
+    begins; memory counts from the start."""
+    device = _device_of(config) if ranks is None else str(ranks.device)
+    if config.memory_limit_gb is not None:
+        limit_memory(device, config.memory_limit_gb)
+    runner = _load_runner(replace(config, sessions=max(sessions)), device, ranks)
+    try:
+        for count in sessions:
+            yield _measured(replace(config, sessions=count), runner, device, on_chunk)
+        if config.profile is not None:
+            with write_trace(config.profile):
+                runner.play("traced", _walks(1, TRACED_CHUNKS), TRACED_CHUNKS, lambda times: None)
+    finally:
+        runner.close()
+
+
+def _measured(config: BenchConfig, runner: Runner, device: str, on_chunk: OnChunk) -> BenchRun:
     chunks: list[ChunkTimes] = []
 
     def collect(times: ChunkTimes) -> None:
         chunks.append(times)
         on_chunk(times)
 
-    device = _device_of(config) if ranks is None else str(ranks.device)
-    if config.memory_limit_gb is not None:
-        limit_memory(device, config.memory_limit_gb)
-    runner = _load_runner(config, device, ranks)
-    try:
-        with PowerMeter() as meter:
-            runner.play("measured", _walks(config.sessions, config.chunks), config.chunks, collect)
-        peak_gb = runner.peak_memory_gb()
-        sharing = runner.sharing(chunks)
-        if config.profile is not None:
-            with write_trace(config.profile):
-                runner.play("traced", _walks(1, TRACED_CHUNKS), TRACED_CHUNKS, lambda times: None)
-    finally:
-        runner.close()
+    with PowerMeter() as meter:
+        runner.play(f"measured-{config.sessions}", _walks(config.sessions, config.chunks), config.chunks, collect)
+    peak_gb = runner.peak_memory_gb()
+    sharing = runner.sharing(chunks)
     record = _record(config, chunks, device, peak_gb, sharing)
     return BenchRun(record=record, chunks=chunks, power=summarize(meter.samples))
 

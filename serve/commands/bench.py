@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,7 +28,8 @@ sessions_option = click.option(
 
 @click.group(invoke_without_command=True)
 @model_options()
-@sessions_option
+@click.option("--sessions", type=click.IntRange(min=1), multiple=True, default=(1,), show_default=True,
+              help="Worlds that are played at once; may be given several times, for a run each.")  # fmt: skip
 @click.option("--chunks", type=click.IntRange(min=2), default=60, show_default=True, help="Chunks of each world.")
 @click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True,
               help="GPUs of this machine that share the work, each with a process.")  # fmt: skip
@@ -56,7 +58,7 @@ def bench(ctx: click.Context, /, **options: Any) -> None:
 
 def run_engine(
     *,
-    sessions: int,
+    sessions: tuple[int, ...],
     chunks: int,
     gpus: int,
     placement: str | None,
@@ -70,9 +72,7 @@ def run_engine(
     **model: Any,
 ) -> None:
     # torch takes seconds to import: not for --help.
-    from ..bench.records import write_record
-    from ..bench.report import format_run
-    from ..bench.run import BenchConfig, run_bench
+    from ..bench.run import BenchConfig, run_benches
 
     if through == "ray" and (memory_limit_gb is not None or profile is not None):
         raise click.UsageError("--memory-limit-gb and --profile look at this process: not with --through ray")
@@ -80,11 +80,11 @@ def run_engine(
         raise click.UsageError("--memory-limit-gb and --profile look at one process: not with several GPUs")
     if through == "ray" and (bands or (placement == Placement.SINGLE and gpus > 1)):
         raise click.UsageError("through Ray, one group has all GPUs, and a decoder one: no --bands, no single ones")
-    preset = chosen_preset(**model)
+    preset, sessions = chosen_preset(**model), tuple(sorted(set(sessions)))
     config = BenchConfig(
         preset=preset,
         chunks=chunks,
-        sessions=sessions,
+        sessions=max(sessions),
         gpus=gpus,
         placement=None if placement is None else Placement(placement),
         bands=bands,
@@ -95,19 +95,30 @@ def run_engine(
         commit=commit,
     )
     if gpus > 1 and through == "process":
-        run = _run_on_ranks(config)
-        if run is None:
-            return
-    else:
-        bar: tqdm[NoReturn] = tqdm(
-            total=chunks * sessions, unit="chunk", desc=f"{preset.name}: warming up", disable=None, dynamic_ncols=True
-        )
-        with bar:
-            run = run_bench(config, lambda times: _advance(bar, f"chunk {times.chunk}"))
+        for run in _run_on_ranks(config, sessions):
+            _tell(run, json_file, sessions)
+        return
+    bar: tqdm[NoReturn] = tqdm(
+        total=chunks * sum(sessions), unit="chunk", desc=f"{preset.name}: warming up", disable=None, dynamic_ncols=True
+    )
+    with bar:
+        runs = run_benches(config, sessions, lambda times: _advance(bar, f"chunk {times.chunk}"))
+        for run in runs:
+            with bar.external_write_mode():
+                _tell(run, json_file, sessions)
+
+
+def _tell(run: BenchRun, json_file: Path | None, sessions: tuple[int, ...]) -> None:
+    """Print a run, and write its record; of several, each into a file named after its sessions."""
+    from ..bench.records import write_record
+    from ..bench.report import format_run
+
     click.echo(format_run(run))
     if json_file is not None:
-        write_record(run.record, json_file)
-        click.echo(f"record {json_file}")
+        several = len(sessions) > 1
+        file = json_file.with_stem(f"{json_file.stem}_s{run.record.sessions}") if several else json_file
+        write_record(run.record, file)
+        click.echo(f"record {file}")
 
 
 @bench.command("serve")
@@ -215,17 +226,18 @@ def bench_simulate(gpus: tuple[int, ...], gpu_gb: float, results: Path, write: b
             write_record(record, results / f"{preset.name}_{preset.precision}_simulated_{count}.json")
 
 
-def _run_on_ranks(config: BenchConfig) -> BenchRun | None:
-    """The run, on the first of the ranks. Where this process is none of them it starts them, and exits as they do."""
+def _run_on_ranks(config: BenchConfig, sessions: tuple[int, ...]) -> Iterator[BenchRun]:
+    """The runs, on the first of the ranks. Where this process is none of them it starts them, and exits as they do."""
     from ..bench.on_ranks import is_launched, launch, launched_ranks
-    from ..bench.run import run_bench
+    from ..bench.run import run_benches
 
     if not is_launched():
         arguments = sys.argv[2:] if sys.argv[1:2] == ["bench"] else sys.argv[1:]
         sys.exit(launch(config.gpus, arguments))
     with launched_ranks(config) as ranks:
-        run = run_bench(config, lambda times: None, ranks=ranks)
-        return run if ranks.is_first else None
+        for run in run_benches(config, sessions, lambda times: None, ranks=ranks):
+            if ranks.is_first:
+                yield run
 
 
 def _advance(bar: tqdm[NoReturn], what: str) -> None:

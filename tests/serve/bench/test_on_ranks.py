@@ -32,17 +32,20 @@ viewpoints = ["first_person"]
 def test_a_mixture_is_measured_on_two_processes_with_an_expert_each(tmp_path: Path) -> None:
     preset, file = tmp_path / "mixture.toml", tmp_path / "record.json"
     preset.write_text(MIXTURE)
-    options = ["--preset", str(preset), "--device", "cpu", "--sessions", "2", "--chunks", "2", "--json", str(file)]
+    options = ["--preset", str(preset), "--device", "cpu", "--chunks", "2", "--json", str(file)]
+    options += ["--sessions", "2", "--sessions", "1"]
     command = [sys.executable, "-m", "worldloom.serve.bench", *options, "--gpus", "2", "--placement", "pipelined"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    record = read_record(file)
-    assert isinstance(record, EngineRecord)
+    alone, record = (read_record(tmp_path / f"record_s{sessions}.json") for sessions in (1, 2))
+    assert isinstance(record, EngineRecord) and isinstance(alone, EngineRecord)
+    assert (alone.placement, alone.sessions) == ("pipelined", 1)
     assert (record.placement, record.sessions, record.gpus) == ("pipelined", 2, 0)
     assert record.exposed_step_s is not None and record.rank_memory_gb == ()
     # What either of them does is there.
     assert record.stages.keys() >= {"prepare", "steps", "decode"}
-    assert done.stdout.count("frames a second") == 1
+    # Only one of the ranks tells, once for each run.
+    assert done.stdout.count("frames a second") == 2
 
 
 def times(session: int, chunk: int, last_frame_s: float, **stages: float) -> ChunkTimes:
