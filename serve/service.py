@@ -23,7 +23,7 @@ from .ports import choose_port
 from .ray_start import quiet_serve, start_ray
 from .session_routes import Entrance
 from .tickets import new_secret
-from .tls import TlsFiles
+from .tls import TlsFiles, http_options
 
 POLL_S = 0.05
 
@@ -54,7 +54,7 @@ class ServiceConfig:
     origins: tuple[str, ...] = ()
     """Web origins whose pages may connect to the stream; empty: any."""
     tls: TlsFiles | None = None
-    """Of the stream and gRPC; None: no encryption."""
+    """Of HTTP, the stream and gRPC; None: no encryption. HTTP's belongs to the Ray cluster, as its port does."""
     address: str = "local"
     """Ray cluster to run on; 'local' starts one on this machine and stops it with the service."""
     verbose: bool = False
@@ -88,7 +88,8 @@ class ServiceHandle:
     @property
     def url(self) -> str:
         """Of the web page and the HTTP API."""
-        return f"http://{self.config.host}:{self._port}{self.config.route_prefix.rstrip('/')}"
+        scheme = "http" if self.config.tls is None else "https"
+        return f"{scheme}://{self.config.host}:{self._port}{self.config.route_prefix.rstrip('/')}"
 
     @property
     def stream_url(self) -> str:
@@ -110,7 +111,7 @@ class ServiceHandle:
         if self.config.address == "local":
             resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             check_gpus(self.config.cluster, available=resources.get("GPU", 0.0))
-        ray_serve.start(http_options={"host": self.config.host, "port": self._port})
+        ray_serve.start(http_options=http_options(self.config.host, self._port, self.config.tls))
         self._actors = start_actors(self.config.cluster)
         self._gateways = [self._start_gateway(number, node) for number, node in enumerate(nodes_by_host())]
         http = http_app(self.config.cluster, self._entrance())

@@ -1,4 +1,4 @@
-"""Certificates of the gateway's servers."""
+"""Certificates of the service's servers."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ class TlsFiles:
         """For gRPC. Raises ConfigError when the files do not fit."""
         self.context()
         return grpc.ssl_server_credentials([(self.key.read_bytes(), self.certificate.read_bytes())])
+
+
+def http_options(host: str, port: int, tls: TlsFiles | None) -> dict[str, str | int]:
+    """Of the HTTP server that Ray Serve starts."""
+    options: dict[str, str | int] = {"host": host, "port": port}
+    if tls is not None:
+        options |= {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
+    return options
 
 
 def tls_files(certificate: Path | None, key: Path | None) -> TlsFiles | None:

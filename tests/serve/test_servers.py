@@ -16,6 +16,7 @@ import pytest
 from google.rpc import status_pb2  # type: ignore[import-untyped]
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from ray.serve.config import HTTPOptions
 from websockets.asyncio.client import connect
 from worldloom.cluster.verbs import FromSnapshot, NewWorld
 from worldloom.errors import ConfigError, Overloaded, WorldloomError
@@ -26,7 +27,7 @@ from worldloom.serve.grpc_server import SERVICE, GrpcLimits, GrpcServer
 from worldloom.serve.grpc_worlds import Worlds, WorldsConfig
 from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.protocol.generated import worlds_pb2, worlds_pb2_grpc
-from worldloom.serve.tls import TlsFiles
+from worldloom.serve.tls import TlsFiles, http_options
 from worldloom.serve.websocket_server import Listen, serve_websocket
 from worldloom.serve.wire import PROTOCOL_VERSION
 
@@ -301,6 +302,13 @@ def test_both_servers_speak_tls(tmp_path: Path) -> None:
             assert isinstance(data, bytes) and pb.ServerMessage.FromString(data).HasField("welcome")
 
     serve(scene, tls=files)
+
+
+def test_http_takes_the_same_certificate(tmp_path: Path) -> None:
+    files = certificate(tmp_path)
+    options = HTTPOptions(**http_options("127.0.0.1", 1, files))
+    assert (options.ssl_certfile, options.ssl_keyfile) == (str(files.certificate), str(files.key))
+    assert HTTPOptions(**http_options("127.0.0.1", 1, None)).ssl_certfile is None
 
 
 def test_tls_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
