@@ -256,12 +256,16 @@ def list_presets() -> list[str]:
 def load_preset(name_or_path: str | Path) -> Preset:
     """Reads a shipped preset by name, or any preset file by its path.
 
-    Raises PresetUnknown if there is none, ConfigError with the entries that are wrong if it is not valid.
+    Besides the fields of `Preset` a file may name another file that it `extends`, and one of its decoders: full, p50 or
+    p75. Raises PresetUnknown if there is none, ConfigError with the entries that are wrong if it is not valid.
     """
     path = _find(name_or_path)
     raw = _read(path, seen=())
+    decoder = raw.pop("decoder", None)
     try:
         preset = TypeAdapter(Preset).validate_python(raw)
+        if decoder is not None:
+            preset = preset.with_decoder(TypeAdapter(DecoderChoice).validate_python(decoder))
     except ValidationError as error:
         raise ConfigError(
             f"preset file {path} is invalid: {_describe(error)}", hint="Correct these entries."

@@ -108,7 +108,8 @@ def test_a_decoder_is_chosen_with_its_file() -> None:
 
 
 def test_weights_without_a_pruned_decoder_refuse_it_and_random_ones_do_not(tmp_path: Path) -> None:
-    preset = load_preset("tiny")
+    whole = load_preset("tiny")
+    preset = replace(whole, weights=replace(whole.weights, decoder_p50_file=""))
     assert preset.with_decoder(DecoderChoice.P50).decoder.pruning_rate == 0.5
     with pytest.raises(ConfigError, match="50%") as caught:
         preset.with_directory(tmp_path).with_decoder(DecoderChoice.P50)
@@ -223,3 +224,17 @@ def test_weights_can_be_pointed_at_a_directory_or_at_random(tmp_path: Path) -> N
     seeded = preset.with_random_weights(7)
     assert (seeded.weights.seed, seeded.trained) == (7, False)
     assert replace(seeded, weights=preset.weights) == preset
+
+
+@pytest.mark.parametrize("decoder, rate", [("full", 0.0), ("p50", 0.5)])
+def test_a_preset_file_names_its_decoder_in_one_line(tmp_path: Path, decoder: str, rate: float) -> None:
+    path = write(tmp_path / "mine.toml", f'extends = "pocket"\nname = "mine"\ndecoder = "{decoder}"\n')
+    preset = load_preset(path)
+    assert preset.decoder_pruning_rate == rate
+    assert preset.weights.decoder_path == ("vae.safetensors" if rate == 0 else "vae_decoder50.safetensors")
+
+
+def test_a_decoder_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.toml", 'extends = "pocket"\nname = "mine"\ndecoder = "p20"\n')
+    with pytest.raises(ConfigError, match="p50"):
+        load_preset(path)
