@@ -115,9 +115,8 @@ class ChunkMaker:
 
     async def _make_chunk(self, world: SavedWorld, controls: ChunkControls, after: ControlState) -> SavedWorld:
         """Plan, retrieve, denoise and commit one chunk. Returns the world after it."""
-        await self._report(world)
         started = time.perf_counter()
-        clip, retrieve_s = await self._plan(world, controls)
+        _, (clip, retrieve_s) = await asyncio.gather(self._report(world), self._plan(world, controls))
         planned = time.perf_counter()
         async with self._turn:
             turned = time.perf_counter()
