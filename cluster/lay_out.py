@@ -12,6 +12,9 @@ from ..parallel.planner import HOST_BYTES, Placement, Resources, plan
 from ..parallel.times import MeasuredTimes
 from .config import ClusterConfig
 
+GPUS_PER_NODE = 8
+"""Of a machine that an autoscaler brings."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
@@ -36,6 +39,14 @@ class Machine:
     """Memory of each."""
     gpus_per_node: int
     gpu_name: str = ""
+
+    def grown_to(self, gpus: int) -> Machine:
+        """With so many GPUs at least: an autoscaler brings them. What nobody has seen is taken for large enough."""
+        if self.gpus >= gpus:
+            return self
+        if self.gpus == 0:
+            return replace(self, gpus=gpus, gpu_bytes=HOST_BYTES, gpus_per_node=GPUS_PER_NODE)
+        return replace(self, gpus=gpus)
 
     @classmethod
     def cpu(cls, processes: int) -> Machine:

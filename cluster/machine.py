@@ -6,7 +6,6 @@ from typing import Any
 
 import ray
 
-from ..errors import DoesNotFit
 from .lay_out import Machine
 
 GPU_SHARE = 0.01
@@ -14,10 +13,10 @@ GPU_SHARE = 0.01
 
 
 def ray_machine() -> Machine:
-    """What Ray has now; a GPU's name and memory are those of any one of them. Raises DoesNotFit where there is none."""
+    """What Ray has now; a GPU's name and memory are those of any one of them."""
     per_node = [int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if not any(per_node):
-        raise DoesNotFit("Ray has no GPU", hint="Use a machine with a GPU, or a preset for the CPU: pocket.")
+        return Machine(gpus=0, gpu_bytes=0, gpus_per_node=0)
     # A process of its own, which ends: what has touched a GPU holds some of its memory.
     remote: Any = ray.remote(_first_gpu)
     name, memory = ray.get(remote.options(num_cpus=0, num_gpus=GPU_SHARE, max_calls=1).remote())

@@ -64,3 +64,12 @@ def cluster_targets(config: ClusterConfig) -> list[RunTarget]:
         RunTarget(target=groups_app(config), name=config.groups_app, route_prefix=None),
         RunTarget(target=decoders_app(config), name=config.decoders_app, route_prefix=None),
     ]
+
+
+def in_starting_order(targets: list[RunTarget], config: ClusterConfig) -> list[list[RunTarget]]:
+    """Those of each list start at the same time. Where decoders need a GPU for each of their ranks, worker groups take
+    theirs first: beside each of them there is then room for just one."""
+    if not config.uses_gpus or config.decoder_ranks == 1:
+        return [targets]
+    groups = [target for target in targets if target.name == config.groups_app]
+    return [groups, [target for target in targets if target.name != config.groups_app]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -14,7 +15,14 @@ from ..cluster.config import DIRECTORY, GATEWAY, ClusterConfig
 from ..cluster.lay_out import LaidOut, Machine, Wish, lay_out, shares_work
 from ..cluster.machine import ray_machine
 from ..cluster.messages import ClusterHealth
-from ..cluster.service import check_gpus, cluster_targets, nodes_by_host, start_actor, start_actors
+from ..cluster.service import (
+    check_gpus,
+    cluster_targets,
+    in_starting_order,
+    nodes_by_host,
+    start_actor,
+    start_actors,
+)
 from ..errors import ServiceError, WorldloomError
 from .app import http_app
 from .bench.simulated import known_times
@@ -26,6 +34,8 @@ from .tickets import new_secret
 from .tls import TlsFiles, http_options
 
 POLL_S = 0.05
+OnPlan = Callable[[tuple[str, ...]], None]
+"""Hears sentences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,11 +74,10 @@ class ServiceConfig:
 class ServiceHandle:
     """A running service. Leaving its context stops it."""
 
-    def __init__(self, config: ServiceConfig) -> None:
+    def __init__(self, config: ServiceConfig, on_plan: OnPlan) -> None:
         """See `start_service`, which makes it."""
         self.config = config
-        self.reasons: tuple[str, ...] = ()
-        """Why it lies on GPUs as it does, in sentences."""
+        self._on_plan = on_plan
         self._owns_ray = not ray.is_initialized()
         self._actors: dict[str, Any] = {}
         self._gateways: list[Any] = []
@@ -120,7 +129,8 @@ class ServiceHandle:
             RunTarget(target=http, name=f"{self.config.cluster.name}-http", route_prefix=self.config.route_prefix),
         ]
         try:
-            ray_serve.run_many(self._targets)
+            for targets in in_starting_order(self._targets, self.config.cluster):
+                ray_serve.run_many(targets)
         except RuntimeError as error:
             raise self._start_failure(error) from error
         ray.get([gateway.ready.remote() for gateway in self._gateways])
@@ -133,12 +143,15 @@ class ServiceHandle:
         if cluster.layout is None and shares_work(cluster, wish):
             found = self._laid_out(cluster, wish)
             self.config = replace(self.config, cluster=found.config)
-            self.reasons = found.reasons
+            self._on_plan(found.reasons)
 
     def _laid_out(self, cluster: ClusterConfig, wish: Wish) -> LaidOut:
         if not cluster.uses_gpus:
             return lay_out(cluster, wish, Machine.cpu(wish.gpus or 1))
         machine = ray_machine()
+        if self.config.address != "local":
+            wanted = wish.gpus or (wish.groups or 1) * cluster.preset.num_gpus
+            machine = machine.grown_to(wanted)
         return lay_out(cluster, wish, machine, known_times(cluster.preset, machine.gpu_name))
 
     def _start_gateway(self, number: int, node: str) -> Any:
@@ -186,13 +199,14 @@ class ServiceHandle:
         self.stop()
 
 
-def start_service(config: ServiceConfig) -> ServiceHandle:
-    """Start a service and wait until it admits sessions.
+def start_service(config: ServiceConfig, *, on_plan: OnPlan = lambda reasons: None) -> ServiceHandle:
+    """Start a service and wait until it admits sessions. `on_plan` hears why it lies on GPUs as it does, before weights
+    are loaded.
 
     Where this process is connected to a Ray cluster, the service runs there; else it connects as the config says.
     Raises ConfigError when a port is taken, ServiceError when groups or decoders do not start.
     """
-    handle = ServiceHandle(config)
+    handle = ServiceHandle(config, on_plan)
     try:
         handle.start()
     except BaseException:

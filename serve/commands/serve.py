@@ -94,7 +94,7 @@ def serve(
     )
     stopped = threading.Event()
     click.echo(f"starting preset {model.name} …")
-    with start_service(config) as handle:
+    with start_service(config, on_plan=lambda reasons: click.echo("  " + "\n  ".join(reasons))) as handle:
         # Only now: Ray sets a handler of its own when it starts.
         signal.signal(signal.SIGTERM, lambda *_: stopped.set())
         quality = "trained weights" if model.trained else "untrained weights: expect noise"

@@ -85,6 +85,14 @@ def test_what_there_is_not_is_refused_with_the_numbers() -> None:
         shares_work(ClusterConfig(preset=load_preset("mock")), Wish(gpus=2))
 
 
+def test_what_an_autoscaler_brings_is_planned_with() -> None:
+    none = Machine(gpus=0, gpu_bytes=0, gpus_per_node=0)
+    with pytest.raises(DoesNotFit, match="Ray has 0"):
+        lay_out(LARGE, Wish(gpus=4), none)
+    assert lay_out(LARGE, Wish(), none.grown_to(4)).config.group_ranks == 4
+    assert h200s(2).grown_to(16).gpu_bytes == h200s(2).gpu_bytes and h200s(2).grown_to(1) == h200s(2)
+
+
 def test_a_placement_group_has_a_bundle_for_each_rank() -> None:
     leader, *ranks = gang_bundles(size=8, gpu_share=0.6)
     assert "GPU" not in leader and [rank["GPU"] for rank in ranks] == 8 * [0.6]
