@@ -24,10 +24,10 @@ measure() { # name, device, measurement, its options …
     mkdir -p "$folder"
     # shellcheck disable=SC2086
     $python -m worldloom.train.evaluation "$@" ${EXTRA:-} --checkpoint "$checkpoint" --device "$place" \
-        --at-once "$at_once" ${COMMIT:+--commit "$COMMIT"} --json "$folder/$name.json" --pictures "$folder" \
+        --at-once "$at_once" ${COMMIT:+--commit "$COMMIT"} --json "$folder/$name.json" --pictures "$folder" --pictured 2 \
         > "$folder/$name.md" 2> "$folder/$name.log" || code=$?
     [[ $code == 0 ]] && rm "$folder/$name.log"
-    $python -m zipfile -c "$work/$name.zip" "$folder"/* && mv "$work/$name.zip" "$out/"
+    $python -m zipfile -c "$work/$name.zip" "$folder" && mv "$work/$name.zip" "$out/"
     echo "$name on $place: $([[ $code == 0 ]] && echo done || tail -n 1 "$folder/$name.log") ($((SECONDS - began)) s)"
     return $code
 }

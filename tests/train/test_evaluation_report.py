@@ -47,7 +47,7 @@ def test_report_is_valid_json_with_every_figure() -> None:
     assert document["tables"]["Visits (all)"][1] == {
         "memory": "none", "gap": 48, "psnr": None, "ssim": 0.25, "psnr_each": [None], "ssim_each": [0.25],
     }  # fmt: skip
-    assert document["aims"] == [{"what": "x", "value": 1, "limit": 2, "met": False}]
+    assert document["aims"] == [{"what": "x", "value": 1, "limit": 2, "at_most": False, "met": False}]
     assert report.markdown().startswith("## Revisit\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @click.group("eval")
 def evaluate() -> None:
-    """Measure a preset on held-out worlds: revisit, control, drift, precision, decoder."""
+    """Measure a preset on held-out worlds: revisit, control, drift, precision, decoder; put it on a page."""
 
 
 def shared_options(worlds: int) -> Callable[[Command], Command]:
@@ -120,6 +121,24 @@ def decoder(pruned: dict[float, str], **options: Any) -> None:
     from ..evaluation import jobs
 
     _run("decoder", lambda setup: jobs.decoder(setup, pruned), **options)
+
+
+@evaluate.command("page")
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default="ops/bench/quality.md",
+    show_default=True,
+    help="Its figures are replaced; what was written by hand stays.",
+)
+@click.option("--results", type=click.Path(path_type=Path, file_okay=False), default="ops/bench/results/quality",
+              show_default=True, help="Holds NAME/NAME.json and pictures of each measurement.")  # fmt: skip
+def write_page(page: Path, results: Path) -> None:
+    """Put what was measured into the page of figures."""
+    from ..evaluation.page import filled
+
+    link = os.path.relpath(results, page.parent)
+    page.write_text(filled(page.read_text(encoding="utf-8"), results, link), encoding="utf-8")
 
 
 def _pruned(values: tuple[str, ...]) -> dict[float, str]:

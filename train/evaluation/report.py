@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -83,13 +83,33 @@ class Report:
     def as_json(self) -> dict[str, object]:
         """Plain values; numbers that do not exist, such as the mean of nothing, are null."""
         return {
+            "title": self.title,
             "settings": dict(self.settings),
             "tables": {table.title: [_plain_row(row) for row in table.rows] for table in self.tables},
+            "columns": {table.title: dict(table.columns) for table in self.tables},
             "details": {name: [_plain_row(row) for row in rows] for name, rows in self.details.items()},
             "aims": [
-                {"what": aim.what, "value": _plain(aim.value), "limit": aim.limit, "met": aim.met} for aim in self.aims
+                {
+                    "what": aim.what, "value": _plain(aim.value), "limit": aim.limit, "at_most": aim.at_most,
+                    "met": aim.met,
+                }
+                for aim in self.aims
             ],
-        }
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The report whose `as_json` this is, with or without other entries; without its pictures."""
+        tables = [
+            Table(title=title, columns=document["columns"][title], rows=[_read_row(row) for row in rows])
+            for title, rows in document["tables"].items()
+        ]
+        aims = [
+            Aim(what=aim["what"], value=_read(aim["value"]), limit=aim["limit"], at_most=aim["at_most"])
+            for aim in document["aims"]
+        ]
+        details = {name: [_read_row(row) for row in rows] for name, rows in document["details"].items()}
+        return cls(title=document["title"], settings=document["settings"], tables=tables, aims=aims, details=details)
 
 
 class Tally:
@@ -142,6 +162,16 @@ def _shown(value: Value) -> str:
     size = abs(value)
     digits = 0 if (value == int(value) and size < 1e6) or size >= 1000 else 1 if size >= 10 else 2 if size >= 1 else 3
     return f"{value:.{digits}f}"
+
+
+def _read_row(row: Mapping[str, Any]) -> Row:
+    return {
+        key: [_read(item) for item in value] if isinstance(value, list) else _read(value) for key, value in row.items()
+    }
+
+
+def _read(value: Any) -> Any:
+    return math.nan if value is None else value
 
 
 def _plain_row(row: Row) -> dict[str, object]:

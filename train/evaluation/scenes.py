@@ -16,7 +16,7 @@ from ...model.preset import VideoConfig
 from ..data.motion import place
 from ..data.paths import sample_episodes, scripted
 from ..data.prompts import Detail, compose
-from ..data.render import CPU_PASS, GPU_PASS, render_pass
+from ..data.render import frames_in_pass, render_pass
 from ..data.worlds import HELD_OUT_FROM, Worlds, sample_worlds
 from .moves import Moves, is_reversible
 from .visibility import seen_from
@@ -66,7 +66,7 @@ class Scene:
         """(F, H, W, 3) uint8 frames on the CPU at model poses (F, 5), at 1/shrink of the video's height and width."""
         height, width = self.video.height // shrink, self.video.width // shrink
         different, which = np.unique(poses, axis=0, return_inverse=True)
-        at_once = (GPU_PASS if self.world.device.type == "cuda" else CPU_PASS) * shrink**2
+        at_once = frames_in_pass(self.world.device, height * width * _SUPERSAMPLE**2)
         parts = torch.split(self.in_world(different).to(self.world.device), at_once)
         worlds = [torch.zeros(len(part), dtype=torch.long, device=part.device) for part in parts]
         frames = [
