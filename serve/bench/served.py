@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ...errors import ServiceError
 from ...model.preset import Preset
+from ...parallel.planner import Placement
 from ..remote_errors import known_errors
 from ..samples import list_samples
 from .machine import where_it_ran
@@ -33,23 +34,32 @@ class ServedConfig:
     sessions: int = 1
     starts: int = 8
     """So many sessions are begun by prompt, and as many by image."""
+    gpus: int | None = None
+    """Of the service; None: as many as the preset asks for."""
+    placement: Placement | None = None
+    """How they share worlds; None leaves it to the planner, and to the preset where a service runs already."""
     commit: str | None = None
     """What is measured, where it is no git checkout."""
 
 
 @contextmanager
-def service_at(url: str | None, config: ServedConfig) -> Iterator[str]:
-    """The URL of a service: the one given, or one on Ray that ends with the block."""
+def service_at(url: str | None, config: ServedConfig) -> Iterator[tuple[str, ServedConfig]]:
+    """The URL of a service, the one given or one on Ray that ends with the block; and the config with its GPUs."""
     if url is not None:
-        yield url
+        yield url, config
         return
     # Ray takes seconds to import: not where a service runs already.
     from ...cluster.config import ClusterConfig
+    from ...cluster.lay_out import Wish
     from ..service import ServiceConfig, start_service
 
     cluster = ClusterConfig(preset=config.preset, sessions_per_group=config.sessions)
-    with start_service(ServiceConfig(cluster=cluster, port=0)) as service:
-        yield service.url
+    wish = Wish(gpus=config.gpus, placement=config.placement, sessions=config.sessions)
+    with start_service(ServiceConfig(cluster=cluster, wish=wish, port=0)) as service:
+        found = service.config.cluster
+        if found.layout is not None:
+            config = replace(config, gpus=found.groups * found.group_ranks, placement=found.layout.placement)
+        yield service.url, config
 
 
 def measure_service(url: str, config: ServedConfig, on_frame: OnFrame) -> ServedRecord:
@@ -96,8 +106,10 @@ def _record(
 ) -> ServedRecord:
     preset = config.preset
     rates = [one.seen.frames_per_s for one in played]
+    gpus = 0 if preset.num_gpus == 0 else config.gpus or preset.num_gpus
+    ran = what_ran(preset, gpus=gpus, sessions=config.sessions)
     return ServedRecord(
-        **what_ran(preset, gpus=preset.num_gpus, sessions=config.sessions),
+        **(ran if config.placement is None else ran | {"placement": config.placement}),
         **where_it_ran("cuda:0" if preset.num_gpus else "cpu", commit=config.commit),
         source="measured",
         frame_rate=preset.video.frame_rate,

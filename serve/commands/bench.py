@@ -134,6 +134,9 @@ def _tell(run: BenchRun, json_file: Path | None, sessions: tuple[int, ...]) -> N
     show_default=True,
     help="Worlds to begin by prompt, and by image.",
 )
+@click.option("--gpus", type=click.IntRange(min=1), help="Of the service (default: as its preset says).")
+@click.option("--placement", type=click.Choice([kind.value for kind in Placement]),
+              help="How GPUs share a world (default: as planned).")  # fmt: skip
 @json_option
 @commit_option
 def bench_serve(
@@ -141,6 +144,8 @@ def bench_serve(
     seconds: float,
     starts: int,
     sessions: int,
+    gpus: int | None,
+    placement: str | None,
     json_file: Path | None,
     commit: str | None,
     **model: Any,
@@ -152,10 +157,18 @@ def bench_serve(
     from ..bench.served import ServedConfig, measure_service, service_at
 
     preset = chosen_preset(**model)
-    config = ServedConfig(preset=preset, seconds=seconds, sessions=sessions, starts=starts, commit=commit)
+    config = ServedConfig(
+        preset=preset,
+        seconds=seconds,
+        sessions=sessions,
+        starts=starts,
+        gpus=gpus,
+        placement=None if placement is None else Placement(placement),
+        commit=commit,
+    )
     bar: tqdm[NoReturn] = tqdm(unit=" frames", desc=f"{preset.name}: starting", disable=None, dynamic_ncols=True)
-    with bar, service_at(url, config) as address:
-        record = measure_service(address, config, lambda: _advance(bar, "playing"))
+    with bar, service_at(url, config) as (address, served):
+        record = measure_service(address, served, lambda: _advance(bar, "playing"))
     click.echo(format_served(record))
     if json_file is not None:
         write_record(record, json_file)
