@@ -61,7 +61,8 @@ async def begin(url: str, **start: Unpack[StartRequest]) -> Beginning:
     started = time.monotonic()
     first_frame_s = 0.0
     async with open_world(url, codecs=[CODEC], **start) as world:
-        await world.hold(HELD[0])
+        # Then it stands still: a chunk that is under way when a session ends makes the next session wait.
+        await world.play([HELD[0]] * world.info.first_chunk_frames, pause_after=True)
         async for frame in world.frames():
             taken = frame.received_s - started
             first_frame_s = first_frame_s or taken
