@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import ConfigError
-from .actions import Held
+from ..model.poses import Float32, integrate_poses
+from .actions import Actions, Held
 from .overlay import Frame, describe, draw_keys, key_strip
 
 LEGIBLE_HEIGHT = 360
@@ -88,22 +90,28 @@ class Tile:
     time_s: float
     chunk: int
     held: Held
+    seen_at_s: float | None = None
+    """When an earlier picture was taken from the same place, in the same direction."""
 
 
 class ContactSheet:
-    """A grid of evenly spaced frames of a clip, each with its time, chunk and keys."""
+    """A grid of evenly spaced frames of a clip, each with its time, chunk and keys, and when it was there before."""
 
-    def __init__(self, *, total_frames: int, frame_rate: float, title: str, tiles: int = 24) -> None:
+    def __init__(self, actions: Actions, *, frame_rate: float, title: str, tiles: int = 24) -> None:
+        """For a clip of which each frame has a row of `actions`."""
         self.title = title
         self._frame_rate = frame_rate
-        self._wanted = set(np.linspace(0, max(0, total_frames - 1), tiles).round().astype(int).tolist())
+        wanted = np.linspace(0, max(0, len(actions) - 1), tiles).round().astype(int)
+        self._seen_at = places_seen(actions, np.unique(wanted).tolist())
         self._tiles: list[Tile] = []
 
     def add(self, index: int, frame: Frame, chunk: int, held: Held) -> None:
         """Offer frame number `index` of the clip; only the evenly spaced ones are kept."""
-        if index in self._wanted:
+        if index in self._seen_at:
+            earlier = self._seen_at[index]
+            seen_at_s = None if earlier is None else earlier / self._frame_rate
             time_s = index / self._frame_rate
-            self._tiles.append(Tile(frame=frame.copy(), time_s=time_s, chunk=chunk, held=held))
+            self._tiles.append(Tile(frame=frame.copy(), time_s=time_s, chunk=chunk, held=held, seen_at_s=seen_at_s))
 
     def save(self, path: str | Path) -> None:
         """Write the sheet as PNG. Raises ConfigError when the file cannot be made."""
@@ -115,12 +123,37 @@ class ContactSheet:
             raise _cannot_write(Path(path), error) from error
 
 
+def places_seen(actions: Actions, frames: Sequence[int]) -> dict[int, int | None]:
+    """For each of the frames, in rising order, the first of them that looks from the same place in the same direction
+    after the camera has moved in between; None where there is none."""
+    poses = integrate_poses(actions.keyboard, actions.mouse)
+    moved_at = np.flatnonzero(np.abs(np.diff(poses, axis=0)).max(axis=1, initial=0) > _SAME_POSE)
+    seen: dict[int, int | None] = {}
+    for at in frames:
+        same = [before for before in seen if _apart(poses[at], poses[before]) < _SAME_POSE]
+        has_moved = bool(same) and bool(((moved_at >= same[0]) & (moved_at < at)).any())
+        seen[at] = same[0] if has_moved else None
+    return seen
+
+
+def _apart(pose: Float32, other: Float32) -> float:
+    """The largest difference in any number of two poses; full turns of the yaw do not count."""
+    difference = np.abs(pose - other)
+    difference[4] = abs((pose[4] - other[4] + 180) % 360 - 180)
+    return float(difference.max())
+
+
+_SAME_POSE = 0.5
+"""Units (of a centimetre) and degrees that rounding may part equal poses."""
 _MARGIN = 16
 _CAPTION = 40
 _TITLE = 52
 _BACKGROUND = (15, 17, 23)
 _INK = (226, 230, 240)
 _FAINT = (140, 148, 166)
+_ACCENT = (255, 196, 87)
+_BACK = 100
+"""Pixels from a caption's start to what it says of coming back."""
 
 
 def draw_sheet(tiles: list[Tile], *, title: str, columns: int = 6, tile_width: int = 288) -> Image.Image:
@@ -144,6 +177,9 @@ def _draw_caption(sheet: Image.Image, tile: Tile, left: int, top: int, width: in
     draw = ImageDraw.Draw(sheet)
     where = f"{tile.time_s:.1f} s   chunk {tile.chunk}"
     draw.text((left, top + 6), where, fill=_INK, font=ImageFont.load_default(13))
+    if tile.seen_at_s is not None:
+        back = f"back at the place of {tile.seen_at_s:.1f} s"
+        draw.text((left + _BACK, top + 6), back, fill=_ACCENT, font=ImageFont.load_default(13))
     draw.text((left, top + 22), describe(tile.held), fill=_FAINT, font=ImageFont.load_default(11))
     strip = key_strip(tile.held, cap=14)
     sheet.paste(strip, (left + width - strip.width, top + 5), strip)

@@ -93,7 +93,7 @@ async def record(
         async with open_world(url, **start) as world:
             info = seen.info = world.info
             event_id = await world.play(actions.rows())
-            pictures = ContactSheet(total_frames=len(actions), frame_rate=info.frame_rate, title=title(info))
+            pictures = ContactSheet(actions, frame_rate=info.frame_rate, title=title(info))
             with ClipWriter(clip, width=info.width, height=info.height, frame_rate=info.frame_rate) as writer:
                 async for frame in world.frames():
                     seen.add(frame)

@@ -109,7 +109,7 @@ def write_clip(world: World, actions: Actions, *, out: Path, sheet: Path | None,
 
     video, steps = world.preset.video, world.preset.sampling.steps
     chunks, started, index = chunks_of(len(actions)), time.perf_counter(), 0
-    pictures = ContactSheet(total_frames=len(actions), frame_rate=video.frame_rate, title=title)
+    pictures = ContactSheet(actions, frame_rate=video.frame_rate, title=title)
     bar: tqdm[NoReturn] = tqdm(total=chunks * steps, unit="step", disable=None, dynamic_ncols=True)
 
     def count_step(done: int, total: int) -> None:

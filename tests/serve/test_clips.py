@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from worldloom.errors import ConfigError
 from worldloom.serve.actions import Held
-from worldloom.serve.clips import ClipWriter, ContactSheet, Tile, draw_sheet
+from worldloom.serve.clips import ClipWriter, ContactSheet, Tile, draw_sheet, places_seen
 from worldloom.serve.overlay import Frame, describe, draw_keys
+from worldloom.serve.script_parser import parse_script
 
 
 def grey(level: int, height: int = 32, width: int = 56) -> Frame:
@@ -110,7 +111,7 @@ def test_actions_are_put_in_words(held: Held, words: str) -> None:
 
 
 def test_a_sheet_keeps_evenly_spaced_frames(tmp_path: Path) -> None:
-    sheet = ContactSheet(total_frames=100, frame_rate=10, title="title", tiles=4)
+    sheet = ContactSheet(parse_script("forward 100"), frame_rate=10, title="title", tiles=4)
     for index in range(100):
         sheet.add(index, grey(index * 2), index // 40, Held())
     sheet.save(tmp_path / "sheet.png")
@@ -120,10 +121,18 @@ def test_a_sheet_keeps_evenly_spaced_frames(tmp_path: Path) -> None:
 
 
 def test_a_sheet_of_fewer_frames_than_tiles_is_drawn(tmp_path: Path) -> None:
-    sheet = ContactSheet(total_frames=3, frame_rate=10, title="title")
+    sheet = ContactSheet(parse_script("still 3"), frame_rate=10, title="title")
     sheet.add(0, grey(50), 0, Held())
     sheet.save(tmp_path / "sheet.png")
     assert Image.open(tmp_path / "sheet.png").width < 400
+
+
+def test_a_sheet_knows_where_a_walk_comes_back() -> None:
+    there_and_back = parse_script("forward 10; camera_right 10; reverse; still 5")
+    assert places_seen(there_and_back, [0, 5, 15, 25, 35, 40, 44]) == {
+        0: None, 5: None, 15: None, 25: 15, 35: 5, 40: 0, 44: 0,
+    }  # fmt: skip
+    assert places_seen(parse_script("still 20"), [0, 10]) == {0: None, 10: None}
 
 
 def test_captions_differ_with_the_keys() -> None:
