@@ -125,3 +125,5 @@ def _save(state: Mapping[str, Tensor], path: Path, *, int8: bool, exact: Mapping
             tensors[name] = value.to(torch.bfloat16).contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path)
+    # safetensors lets only the owner read what it writes; a package is for all.
+    path.chmod(0o644)

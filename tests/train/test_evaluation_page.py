@@ -10,11 +10,14 @@ from click.testing import CliRunner
 from worldloom.errors import ConfigError
 from worldloom.train.commands.eval import evaluate
 from worldloom.train.evaluation.page import MISSING, filled
-from worldloom.train.evaluation.report import Aim, Report, Table
+from worldloom.train.evaluation.report import Aim, Report, Row, Table
 
 BENCH_DIR = Path(__file__).parents[2] / "ops" / "bench"
 PAGE = "By hand.\n\n<!-- measured: drift -->\nold figures\n<!-- end -->\n\nAlso by hand.\n"
-ROWS = [{"chunk": 0.0, "psnr": 31.25, "each": [1.0, 2.0]}, {"chunk": 1.0, "psnr": float("nan"), "each": [3.0]}]
+ROWS: list[Row] = [
+    {"chunk": 0.0, "psnr": 31.25, "each": [1.0, 2.0]},
+    {"chunk": 1.0, "psnr": float("nan"), "each": [3.0]},
+]
 TABLE = Table(title="Over time", columns={"chunk": "chunk", "psnr": "PSNR"}, rows=ROWS)
 REPORT = Report(
     title="Drift", settings={"worlds": [7, 8]}, tables=[TABLE], aims=[Aim(what="PSNR", value=31.25, limit=30)]
