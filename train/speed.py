@@ -42,7 +42,8 @@ def measure_speed(recipe: Recipe, place: Workplace) -> dict[str, Any]:
     supersample = config.supersample
     size = (video.height, video.width, supersample)
     seen = walk.poses[:, :FRAMES].to(place.device)
-    world = torch.arange(len(worlds), device=place.device).repeat_interleave(FRAMES)[: frames_in_pass(place.device)]
+    a_pass = frames_in_pass(place.device, video.height * video.width * supersample**2)
+    world = torch.arange(len(worlds), device=place.device).repeat_interleave(FRAMES)[:a_pass]
     poses = seen.flatten(0, 1)[: len(world)]
     figures |= _timed("render_pytorch", lambda: reference_pass(worlds, world, poses, *size), len(world), place)
     figures |= _timed("render", lambda: render(worlds, seen, *size), FRAMES * len(worlds), place)

@@ -29,7 +29,7 @@ def test_loss_falls_clearly_and_sampling_gives_what_was_learned(place: Workplace
     learner = Learner(model, OptimizerConfig(muon_lr=0.02, adam_lr=0.01), 0.9, place)
     draw = ClipDraw(data, ClipMix(null=0.0, gap=0.0), NULL, seed=0, rank=0)
     flow = FlowMatching(ErrorConfig(clips=16), place, data.streams.shape, salt="test")
-    steps = 60
+    steps = 36
     losses = []
     for step in range(steps):
         loss = flow.loss(model, draw.draw(draw.next_kind(), 8))

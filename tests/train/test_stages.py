@@ -1,4 +1,4 @@
-"""All stages through the command line, on the smoke recipe, and what they leave behind."""
+"""All stages through the command line, on the smoke recipe with smaller pictures, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -25,11 +25,23 @@ STAGES = ("vae", "prune", "base", "distill", "mixture", "export")
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a whole run of the smoke recipe."""
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The smoke recipe with the smallest pictures."""
+    folder = tmp_path_factory.mktemp("recipe")
+    preset = folder / "small.toml"
+    preset.write_text('extends = "tiny"\nname = "small"\n[video]\nheight = 32\nwidth = 64\n')
+    text = (RECIPES_DIR / "smoke.toml").read_text().replace('"tiny"', f'"{preset}"')
+    small = folder / "recipe.toml"
+    small.write_text(text.replace("height = 64, width = 96", "height = 32, width = 64"))
+    return str(small)
+
+
+@pytest.fixture(scope="module")
+def out(recipe: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run of that recipe."""
     folder = tmp_path_factory.mktemp("run")
     result = CliRunner().invoke(
-        train, ["run", *STAGES, "--recipe", "smoke", "--out", str(folder), "--device", "cpu"], catch_exceptions=False
+        train, ["run", *STAGES, "--recipe", recipe, "--out", str(folder), "--device", "cpu"], catch_exceptions=False
     )
     assert result.exit_code == 0, result.output
     return folder
@@ -66,11 +78,11 @@ def test_exported_files_load_as_the_model_that_was_trained(out: Path) -> None:
     assert float(encoder.latents_std.min()) > 0
 
 
-def test_a_stage_goes_on_from_its_state_or_from_weights_alone(out: Path) -> None:
+def test_a_stage_goes_on_from_its_state_or_from_weights_alone(out: Path, recipe: str) -> None:
     cpu = torch.device("cpu")
     folder = out / "prune50"
     before, (weights, _) = load_state(folder, cpu), load_weights(folder)
-    args = ["prune", "--recipe", "smoke", "--out", str(out), "--device", "cpu", "--seconds", "0.001"]
+    args = ["prune", "--recipe", recipe, "--out", str(out), "--device", "cpu", "--seconds", "0.001"]
     assert CliRunner().invoke(train, args, catch_exceptions=False).exit_code == 0
     after = load_state(folder, cpu)
     assert before is not None and after is not None and after["step"] == before["step"]
@@ -116,12 +128,12 @@ def test_an_unknown_or_misspelt_recipe_is_refused(tmp_path: Path) -> None:
         load_recipe(str(wrong))
 
 
-def test_decoder_learns_on_while_latents_stay(out: Path, tmp_path: Path) -> None:
+def test_decoder_learns_on_while_latents_stay(out: Path, recipe: str, tmp_path: Path) -> None:
     for name in ("weights-0.safetensors", "state.pt"):
         (tmp_path / "vae").mkdir(exist_ok=True)
         (tmp_path / "vae" / name).write_bytes((out / "vae" / name).read_bytes())
     before, meta = load_weights(tmp_path / "vae")
-    arguments = ["decoder", "--recipe", "smoke", "--out", str(tmp_path), "--device", "cpu"]
+    arguments = ["decoder", "--recipe", recipe, "--out", str(tmp_path), "--device", "cpu"]
     result = CliRunner().invoke(train, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     after, meta_after = load_weights(tmp_path / "vae")

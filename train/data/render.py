@@ -18,6 +18,9 @@ GPU_PASS: Final = 96
 """Frames in one pass of PyTorch on a GPU: enough to fill it, and a few GB of intermediates at 128×224."""
 CPU_PASS: Final = 2
 """Frames in one pass on a CPU, so that intermediates stay in its caches."""
+GPU_SAMPLES: Final = GPU_PASS * 256 * 448
+CPU_SAMPLES: Final = 1 << 16
+"""So many samples may be in a pass: more of small frames, each pass of which costs as much again before it begins."""
 
 
 def render(worlds: Worlds, poses: Tensor, height: int, width: int, supersample: int = 2) -> Tensor:
@@ -30,7 +33,7 @@ def render(worlds: Worlds, poses: Tensor, height: int, width: int, supersample: 
     world = torch.arange(batch, device=worlds.device).repeat_interleave(frames)
     if has_kernel(worlds.device):
         return render_pass(worlds, world, flat, height, width, supersample).view(batch, frames, height, width, 3)
-    a_pass = frames_in_pass(worlds.device)
+    a_pass = frames_in_pass(worlds.device, height * width * supersample**2)
     images = [
         render_pass(worlds, part, seen, height, width, supersample)
         for part, seen in zip(torch.split(world, a_pass), torch.split(flat, a_pass), strict=True)
@@ -38,9 +41,10 @@ def render(worlds: Worlds, poses: Tensor, height: int, width: int, supersample: 
     return torch.cat(images).view(batch, frames, height, width, 3)
 
 
-def frames_in_pass(device: torch.device) -> int:
-    """How many frames `reference_pass` should make at a time on this device."""
-    return GPU_PASS if device.type == "cuda" else CPU_PASS
+def frames_in_pass(device: torch.device, samples: int) -> int:
+    """How many frames of so many samples `reference_pass` should make at a time on this device."""
+    frames, most = (GPU_PASS, GPU_SAMPLES) if device.type == "cuda" else (CPU_PASS, CPU_SAMPLES)
+    return max(frames, most // samples)
 
 
 def has_kernel(device: torch.device) -> bool:
