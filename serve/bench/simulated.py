@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ConfigError
+from ...model.clip import NEW_FRAMES
 from ...model.preset import Preset
 from ...parallel.fleet import Fleet, expected_fps_total, fleet
 from ...parallel.planner import Placement, Resources
@@ -134,12 +135,15 @@ def _decode_s(preset: Preset, records: Iterable[EngineRecord]) -> float | None:
 
 
 def _group_times(preset: Preset, record: EngineRecord, decode_s: float) -> GroupTimes:
+    """Steps are what is left of a chunk's time: measured beside decoding, they hold some of that too."""
     forwards = 2 if preset.sampling.guidance > 1 else 1
     experts = sum(steps > 0 for steps in expert_steps(preset))
-    stages = record.stages
+    groups = record.gpus if record.placement is Placement.SINGLE else 1
+    prepare_s = record.stages.get("prepare", 0.0)
+    left_s = NEW_FRAMES * groups / record.fps_total - prepare_s - decode_s * groups / record.gpus
     return GroupTimes(
-        prepare_s=stages.get("prepare", 0.0) / (experts * forwards),
-        step_s=stages[STEPS] / (record.steps * forwards),
+        prepare_s=prepare_s / (experts * forwards),
+        step_s=(left_s if left_s > 0 else record.stages[STEPS]) / (record.steps * forwards),
         decode_s=decode_s,
     )
 

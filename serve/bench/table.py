@@ -16,7 +16,9 @@ Made by `worldloom bench table` from the files in [results](results); what the c
 
 def format_table(records: Mapping[str, Record]) -> str:
     """Markdown of all records by file name, fastest first within the same preset."""
-    engine = [(name, record) for name, record in records.items() if isinstance(record, EngineRecord)]
+    runs = [(name, record) for name, record in records.items() if isinstance(record, EngineRecord)]
+    engine = [(name, record) for name, record in runs if record.source == "measured"]
+    simulated = [(name, record) for name, record in runs if record.source == "simulated"]
     served = [(name, record) for name, record in records.items() if isinstance(record, ServedRecord)]
     gateways = [(name, record) for name, record in records.items() if isinstance(record, GatewayRecord)]
     parts = [HEAD]
@@ -29,6 +31,8 @@ def format_table(records: Mapping[str, Record]) -> str:
         parts.append("## Service: a client on the same machine\n\n" + _served_table(served))
     if gateways:
         parts.append("## Gateway: pushed frames to players on the same machine\n\n" + _gateway_table(gateways))
+    if simulated:
+        parts.append("## Simulated: fleets that nobody has, computed from measured runs\n\n" + _engine_table(simulated))
     return "\n".join(parts)
 
 
@@ -37,7 +41,7 @@ def _engine_table(rows: list[tuple[str, EngineRecord]]) -> str:
         *_COMMON_HEADS, "frames/s", "in all", "chunk p95", "prepare", "steps", "decode", "first frame s", "memory GB",
         *_LAST_HEADS,
     )  # fmt: skip
-    return _markdown(
+    return markdown(
         heads,
         [
             (
@@ -61,7 +65,7 @@ def _shared_table(rows: list[tuple[str, EngineRecord]], engine: list[tuple[str, 
     heads = (
         *_COMMON_HEADS, "in all", "scaling", "exposed ms a step", "memory of each rank GB", *_LAST_HEADS,
     )  # fmt: skip
-    return _markdown(
+    return markdown(
         heads,
         [
             (
@@ -96,7 +100,7 @@ def _served_table(rows: list[tuple[str, ServedRecord]]) -> str:
         *_COMMON_HEADS, "codec", "seconds", "frames/s", "in all", "late", "played at", "steps",
         "action to frame p50 / p95", "text to frame", "image to frame", "image to clip", *_LAST_HEADS,
     )  # fmt: skip
-    return _markdown(
+    return markdown(
         heads,
         [
             (
@@ -122,7 +126,7 @@ def _served_table(rows: list[tuple[str, ServedRecord]]) -> str:
 def _gateway_table(rows: list[tuple[str, GatewayRecord]]) -> str:
     """Each load has a row: the limit's in bold."""
     heads = ("frames/s", "frame kB", "seconds", "sessions", "overhead p50 / p95 / p99", "lost", *_LAST_HEADS)
-    return _markdown(
+    return markdown(
         heads,
         [
             (
@@ -178,6 +182,7 @@ def _ms(seconds: float | None) -> str:
     return "–" if seconds is None else f"{1000 * seconds:.1f}"
 
 
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)

@@ -205,14 +205,17 @@ def bench_gateway(seconds: float, most: int, json_file: Path | None, commit: str
 @bench.command("table")
 @click.option("--results", type=FOLDER, default="ops/bench/results", show_default=True, help="Folder of records.")
 @click.option("--out", type=OUT_FILE, default="ops/bench/table.md", show_default=True, help="The markdown file.")
-def bench_table(results: Path, out: Path) -> None:
-    """Write the table of all records. Run it where the checkout is."""
+@click.option("--readme", type=OUT_FILE, default="README.md", show_default=True, help="Has the table of many GPUs.")
+def bench_table(results: Path, out: Path, readme: Path) -> None:
+    """Write the table of all records, and that of many GPUs into the README. Run it where the checkout is."""
+    from ..bench.many_gpus import write_many_gpus
     from ..bench.records import read_records
     from ..bench.table import format_table
 
     records = read_records(results)
     out.write_text(format_table(records), encoding="utf-8")
-    click.echo(f"{len(records)} records → {out}")
+    write_many_gpus(readme, records)
+    click.echo(f"{len(records)} records → {out}, {readme}")
 
 
 @bench.command("simulate")

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 from worldloom.errors import ConfigError
+from worldloom.serve.bench.many_gpus import BEGIN, END, many_gpus_table, write_many_gpus
 from worldloom.serve.bench.records import EngineRecord, Record, ServedRecord, read_record, read_records, write_record
 from worldloom.serve.bench.table import format_table
 from worldloom.serve.commands.bench import bench
@@ -67,6 +68,33 @@ def test_the_stored_table_is_that_of_the_stored_records() -> None:
     assert (BENCH_DIR / "table.md").read_text(encoding="utf-8") == format_table(read_records(BENCH_DIR / "results"))
 
 
+def test_the_readme_has_the_table_of_many_gpus(tmp_path: Path) -> None:
+    written = tmp_path / "README.md"
+    stored = (BENCH_DIR.parents[1] / "README.md").read_text(encoding="utf-8")
+    written.write_text(stored, encoding="utf-8")
+    write_many_gpus(written, read_records(BENCH_DIR / "results"))
+    assert written.read_text(encoding="utf-8") == stored
+    written.write_text("no place", encoding="utf-8")
+    with pytest.raises(ConfigError, match="no place for the table"):
+        write_many_gpus(written, {})
+
+
+def test_what_is_only_computed_is_not_among_what_was_measured() -> None:
+    fleet = engine_record(gpus=64, sessions=60, fps=40, fps_total=2400, source="simulated")
+    records: dict[str, Record] = {
+        "fleet": fleet,
+        "slower": engine_record(fps=40, fps_total=40),
+        "one": engine_record(),
+        "two": engine_record(gpus=2, placement="replicated", fps=70, fps_total=70),
+    }
+    one, two, last = many_gpus_table(records).splitlines()[2:]
+    assert "| 1 | single | 1 | **41.5** | 42 |" in one and "measured, NVIDIA H200" in one
+    assert "| 2 | replicated | 1 | **70.0** |" in two
+    assert "(40.0) | (2400)" in last and "**simulated**, not measured" in last
+    measured, _, simulated = format_table(records).partition("## Simulated")
+    assert "fleet.json" in simulated and "fleet.json" not in measured and "one.json" not in simulated
+
+
 def test_a_table_shows_each_record_once_the_fastest_first(tmp_path: Path) -> None:
     records: dict[str, Record] = {
         "slow": engine_record(fps=20, fps_total=20),
@@ -76,8 +104,10 @@ def test_a_table_shows_each_record_once_the_fastest_first(tmp_path: Path) -> Non
     }
     for name, record in records.items():
         write_record(record, tmp_path / f"{name}.json")
-    out = tmp_path / "table.md"
-    done = CliRunner().invoke(bench, ["table", "--results", str(tmp_path), "--out", str(out)], catch_exceptions=False)
+    out, readme = tmp_path / "table.md", tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}{END}", encoding="utf-8")
+    options = ["table", "--results", str(tmp_path), "--out", str(out), "--readme", str(readme)]
+    done = CliRunner().invoke(bench, options, catch_exceptions=False)
     assert done.exit_code == 0 and "4 records" in done.output
     rows = [line for line in out.read_text(encoding="utf-8").splitlines() if "abc1234" in line]
     names = ["fast", "slow", "live", "door", "door"]

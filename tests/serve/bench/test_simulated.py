@@ -55,15 +55,13 @@ def test_only_runs_of_the_same_model_on_gpus_count() -> None:
 def test_what_is_known_is_of_the_same_gpus_and_decoder(tmp_path: Path) -> None:
     assert known_times(PRESET, ONE.device, results=tmp_path / "none") is None
     write_record(ONE, tmp_path / "one.json")
-    full = {**ONE.stages, "steps": 0.6, "decode": 1.1}
-    write_record(engine_record(stages=full, decoder="full"), tmp_path / "quick.json")
-    write_record(
-        engine_record(stages={**full, "decode": 0.02}, gpus=4, placement="replicated", decoder_ranks=4),
-        tmp_path / "bands.json",
-    )
+    full = {**ONE.stages, "decode": 1.1}
+    write_record(engine_record(stages=full, decoder="full", fps=80, fps_total=80), tmp_path / "quick.json")
+    bands = engine_record(stages={**full, "decode": 0.02}, gpus=4, placement="replicated", decoder_ranks=4)
+    write_record(bands, tmp_path / "bands.json")
     found = known_times(PRESET, ONE.device, results=tmp_path)
     assert found is not None and found.runs == ("quick", "bands")
-    assert found.groups[1].step_s == pytest.approx(0.2) and found.decode_s == 0.1
+    assert found.groups[1].step_s == pytest.approx((0.5 - 0.05 - 0.1) / 3) and found.decode_s == 0.1
     assert known_times(PRESET, "another GPU", results=tmp_path) is None
 
 
