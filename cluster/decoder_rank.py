@@ -42,6 +42,9 @@ class DecoderRank(Member):
 
         self._states: dict[str, Any] = {}
         self._decoder = VaeDecoder(self._config.preset, self.device, ranks=ranks)
+
+    def _warm_up(self) -> None:
+        """See `Member`."""
         self._decoder.warm_up()
 
     def _decode(self, latents: Array, stream: str, is_new: bool, layout: Layout) -> npt.NDArray[np.uint8] | None:

@@ -94,6 +94,7 @@ class Gang:
                 try:
                     meeting = await self._meeting(ranks)
                     pids = await _all_of([rank.load.remote(meeting) for rank in ranks])
+                    await _all_of([rank.warm_up.remote() for rank in ranks])
                 except RayActorError as error:
                     raise self._lost(ranks) from error
                 except (RayError, WorldloomError):

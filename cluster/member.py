@@ -59,7 +59,12 @@ class Member(ABC):
 
     @abstractmethod
     def _load(self, ranks: Ranks | None) -> None:
-        """Load and warm up, in the device's thread; None: this rank is alone."""
+        """Load weights, in the device's thread; None: this rank is alone. Ranks do not wait for each other here: one
+        may read for minutes more than the others."""
+
+    @abstractmethod
+    def _warm_up(self) -> None:
+        """Do once what only the first work would have to wait for, in the device's thread and with all ranks."""
 
     @property
     def device(self) -> str:
@@ -74,10 +79,14 @@ class Member(ABC):
         return f"{LOOPBACK}:{port}", str(gpus[0]) if gpus else ""
 
     async def load(self, meeting: Meeting | None = None) -> int:
-        """Load and warm up, with the other ranks where there are some. Returns the process id. Not part of the
-        constructor, whose errors would reach the leader as the actor's death and not as what they are."""
+        """Meet the other ranks where there are some, and load. Returns the process id. Not part of the constructor,
+        whose errors would reach the leader as the actor's death and not as what they are."""
         await asyncio.wrap_future(self._thread.submit(self._meet_and_load, meeting))
         return os.getpid()
+
+    async def warm_up(self) -> None:
+        """Be as fast from now on as later. Once all ranks have loaded."""
+        await asyncio.wrap_future(self._thread.submit(self._warm_up))
 
     def peak_memory_gb(self) -> float | None:
         """10⁹ bytes that PyTorch has held at most on this rank's GPU; None on the CPU."""

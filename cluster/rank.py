@@ -50,26 +50,33 @@ class Rank(Member):
 
     def _load(self, ranks: Ranks | None) -> None:
         """See `Member`."""
-        layout = self._config.layout
-        self._launch = self._as_preset() if layout is None else self._laid_out(layout, ranks)
+        if self._config.layout is None:
+            self._take_alone()
+        else:
+            self._take_share(self._config.layout, ranks)
 
-    def _as_preset(self) -> Launch:
+    def _warm_up(self) -> None:
+        """See `Member`."""
+        self._prepare()
+
+    def _take_alone(self) -> None:
         engine = make_engine(self._config.preset, self._config.device)
-        engine.warm_up()
 
         def launch(job: ChunkJob, on_step: OnStep | None) -> Callable[[], ChunkResult]:
             result = engine.step(job, on_step=on_step)
             return lambda: result
 
-        return launch
+        self._launch: Launch = launch
+        self._prepare = engine.warm_up
 
-    def _laid_out(self, layout: Layout, ranks: Ranks | None) -> Launch:
+    def _take_share(self, layout: Layout, ranks: Ranks | None) -> None:
         from ..parallel.ranks import Ranks
         from .shared_engine import make_shared_engine
 
         engine = make_shared_engine(self._config.preset, ranks or Ranks.alone(self.device), layout)
         self._answers = engine.answers
-        return lambda job, on_step: engine.launcher.launch(job, on_step=on_step).wait
+        self._launch = lambda job, on_step: engine.launcher.launch(job, on_step=on_step).wait
+        self._prepare = lambda: engine.warm_up(self._config.preset)
 
     def _begin(self, job: ChunkJob, gateway: str) -> Callable[[], ChunkResult]:
         clip = job.clip

@@ -18,8 +18,8 @@ from ..parallel.relay import RelayRollout
 from .engine import ChunkJob
 from .rollout_engine import LATENTS_DTYPE, LaunchedChunk, Launcher, RolloutEngine
 
-STEP_TIMEOUT_S = 60.0
-"""How long a rank waits for one that does not come; a rank that died is noticed at once."""
+STEP_TIMEOUT_S = 120.0
+"""How long a rank waits for one that does not come, which may compile a kernel; a rank that died is noticed at once."""
 
 
 class RelayEngine:
@@ -46,6 +46,11 @@ class SharedEngine:
     answers: bool
     """Whether this rank is the one that gives the latents away."""
 
+    def warm_up(self, preset: Preset) -> None:
+        """Run a first and a later clip of nothing, with all ranks."""
+        for clip in still_clips(preset):
+            self.launcher.launch(ChunkJob(session="warm-up", epoch=0, clip=clip)).wait()
+
 
 def join_group(device: str, *, rank: int, size: int, address: str) -> AbstractContextManager[Ranks]:
     """The group of ranks that meet at `address`, for as long as the context lasts."""
@@ -69,9 +74,6 @@ def shared_launcher(preset: Preset, rollout: Rollout | RelayRollout, ranks: Rank
 
 
 def make_shared_engine(preset: Preset, ranks: Ranks, layout: Layout) -> SharedEngine:
-    """This rank's engine, which has run a first and a later clip of nothing. Raises ConfigError, CheckpointError or
-    DoesNotFit."""
+    """This rank's engine. Raises ConfigError, CheckpointError or DoesNotFit."""
     launcher = shared_launcher(preset, load_layout(preset, ranks, layout).rollout, ranks)
-    for clip in still_clips(preset):
-        launcher.launch(ChunkJob(session="warm-up", epoch=0, clip=clip)).wait()
     return SharedEngine(launcher=launcher, answers=ranks.rank == layout.last_ranks[0])

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from worldloom.cluster.engine import ChunkJob, ChunkResult
 from worldloom.cluster.local_pipeline import ChunkActions, DecodedChunk, LocalPipeline
+from worldloom.cluster.shared_engine import make_shared_engine
 from worldloom.cluster.shared_pipeline import parts_on_ranks
 from worldloom.model.preset import Preset
 from worldloom.parallel.planner import Layout
@@ -21,6 +23,13 @@ def play_shared(
 ) -> list[Shown]:
     """A first and a later chunk of each session, in turns, as one of several ranks."""
     return play(LocalPipeline(preset, parts=parts_on_ranks(preset, ranks, layout, bands=bands)), sessions)
+
+
+def step_shared(ranks: Ranks, preset: Preset, layout: Layout, job: ChunkJob) -> tuple[bool, ChunkResult]:
+    """Whether this rank gives the latents of a chunk away, and what it has of them: as in a worker group."""
+    engine = make_shared_engine(preset, ranks, layout)
+    engine.warm_up(preset)
+    return engine.answers, engine.launcher.launch(job).wait()
 
 
 def play(pipeline: LocalPipeline, sessions: Sequence[str]) -> list[Shown]:

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from worldloom.cluster.denoisers import joined
+from worldloom.cluster.engine import ChunkJob
 from worldloom.cluster.local_pipeline import LocalPipeline
+from worldloom.cluster.rank import RankShare
+from worldloom.cluster.rollout_engine import RolloutEngine
 from worldloom.errors import ConfigError
 from worldloom.model.mixture import LOW_NOISE, MixtureConfig
 from worldloom.model.preset import load_preset
+from worldloom.model.rehearsal import random_clips
 from worldloom.parallel.planner import Layout, Placement, Stage
 from worldloom.parallel.ranks import Ranks
 from worldloom.parallel.relay import Relay
 from worldloom.serve.ports import free_port
 
 from ..parallel.processes import Processes
-from .shared_jobs import Shown, play, play_shared
+from .shared_jobs import Shown, play, play_shared, step_shared
 
 PRESET = replace(
     load_preset("tiny"), dtype="float32", mixture=MixtureConfig(boundary=0.9, viewpoints=("first_person",))
@@ -68,6 +74,24 @@ def test_a_band_of_each_stream_is_decoded_by_each_rank(pair: Processes) -> None:
     first, second = pair.run(2, play_shared, PRESET, replicated(2), SESSIONS[:1], True)
     assert [chunk for _, chunk, digest in first if digest] == [0, 1]
     assert [digest for _, _, digest in second] == [None, None]
+
+
+def test_a_gang_that_shares_every_step_makes_what_one_rank_makes(pair: Processes) -> None:
+    job = ChunkJob(session="s", epoch=0, clip=random_clips(PRESET, 0)[1])
+    alone = RolloutEngine(PRESET, "cpu").step(job)
+    results = pair.run(2, step_shared, PRESET, replicated(2), job)
+    assert [answers for answers, _ in results] == [True, False]
+    for _, made in results:
+        np.testing.assert_allclose(made.latents.astype(np.float32), alone.latents.astype(np.float32), atol=0.02)
+        assert made.timings.keys() == alone.timings.keys()
+
+
+def test_a_chunk_is_what_its_ranks_have_made_of_it() -> None:
+    latents = np.ones((4, 10, 2, 3), np.float32)
+    front = RankShare(latents=None, timings={"prepare": 0.3, "step0": 0.2})
+    back = RankShare(latents=latents, timings={"prepare": 0.1, "step1": 0.4})
+    made = joined([front, back])
+    assert made.latents is latents and made.timings == {"prepare": 0.3, "step0": 0.2, "step1": 0.4}
 
 
 def test_a_relay_needs_ranks_on_both_sides() -> None:
