@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Unpack
 
 import numpy as np
-from worldloom_client import StartRequest, World, WorldFrame, WorldInfo, open_world
+from worldloom_client import Credential, StartRequest, World, WorldFrame, WorldInfo, join_world, open_session
 
 from ..errors import ServiceError
 from .actions import Actions, Held
@@ -80,17 +80,22 @@ async def record(
     *,
     clip: Path,
     sheet: Path | None = None,
+    export: Path | None = None,
     title: Callable[[WorldInfo], str] = lambda info: "",
     on_frame: OnFrame = lambda world, frame: None,
     **start: Unpack[StartRequest],
 ) -> Measurements:
-    """Open a world, play all actions, and write the clip and, if asked for, the contact sheet under `title`.
+    """Open a world, play all actions, and write the clip and, if asked for, the contact sheet under `title` and the
+    exported world.
 
     Raises what the service reports; what came before is on disk then.
     """
     seen = Measurements(started_s=time.monotonic())
     with known_errors():
-        async with open_world(url, **start) as world:
+        async with (
+            open_session(url, **start) as (service, opened),
+            join_world(opened.url, Credential(token=opened.token)) as world,
+        ):
             info = seen.info = world.info
             event_id = await world.play(actions.rows())
             pictures = ContactSheet(actions, frame_rate=info.frame_rate, title=title(info))
@@ -106,6 +111,8 @@ async def record(
                         break
                 else:
                     raise ServiceError(f"the session ended after {seen.frames} of {len(actions)} frames")
+            if export is not None:
+                export.write_bytes(await service.export_world(opened.session_id, token=opened.token))
     if sheet is not None:
         pictures.save(sheet)
     return seen

@@ -12,9 +12,9 @@ from .blocking import BlockingWorld, join_world_blocking, open_world_blocking
 from .controls import Action, Held, Pose
 from .errors import CodecMissing, ProtocolError, SessionEnded, Unreachable, WorldError
 from .frames import WorldFrame
-from .service import OpenedSession, Service, StartRequest, Ticket, open_service
+from .service import OpenedSession, Service, Snapshot, StartRequest, Ticket, open_service
 from .version import PROTOCOL_VERSION
-from .world import Credential, World, WorldInfo, join_world, open_world
+from .world import Credential, World, WorldInfo, join_world, open_session, open_world
 
 __all__ = [
     "PROTOCOL_VERSION",
@@ -28,6 +28,7 @@ __all__ = [
     "ProtocolError",
     "Service",
     "SessionEnded",
+    "Snapshot",
     "StartRequest",
     "Ticket",
     "Unreachable",
@@ -38,6 +39,7 @@ __all__ = [
     "join_world",
     "join_world_blocking",
     "open_service",
+    "open_session",
     "open_world",
     "open_world_blocking",
 ]

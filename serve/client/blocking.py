@@ -81,7 +81,9 @@ class BlockingWorld:
             while (frame := self._wait(take())) is not None:
                 yield frame
         finally:
-            self._wait(frames.aclose())
+            # A caller may keep the iterator for longer than the world.
+            if self._loop.is_running():
+                self._wait(frames.aclose())
 
     def step(self, rows: Sequence[Action]) -> list[WorldFrame]:
         """As lockstep.step."""

@@ -23,6 +23,8 @@ class StartRequest(TypedDict, total=False):
     preset: str | None
     viewpoint: str | None
     """'first_person' or 'third_person'."""
+    snapshot_id: str | None
+    """A snapshot, instead of a sample or an image; seed and viewpoint are its own then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +50,16 @@ class Ticket:
     """Since the Unix epoch."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A place that worlds can start from. It outlives its session, for a while."""
+
+    snapshot_id: str
+    branch: int
+    chunk: int
+    """Chunks before it."""
+
+
 class Service(Protocol):
     """What can be asked of a service. Everything raises what the service reports, or Unreachable."""
 
@@ -64,6 +76,26 @@ class Service(Protocol):
     ) -> Ticket:
         """A ticket for a player, or for a viewer; 0 seconds: as long as the service finds right. `origins` are the web
         origins that may use it; none: any."""
+        ...
+
+    async def take_snapshot(
+        self, session_id: str, *, token: str, branch: int | None = None, chunk: int | None = None
+    ) -> Snapshot:
+        """Keep the first `chunk` chunks (None: all) of a branch (None: the one that grows)."""
+        ...
+
+    async def fork(
+        self, session_id: str, *, token: str, branch: int | None = None, chunk: int | None = None
+    ) -> OpenedSession:
+        """Another session, from such a place of this one."""
+        ...
+
+    async def export_world(self, session_id: str, *, token: str) -> bytes:
+        """The world with all its branches, as a file."""
+        ...
+
+    async def import_world(self, file: bytes) -> OpenedSession:
+        """A new session, which goes on where an exported world was."""
         ...
 
 

@@ -16,7 +16,7 @@ from .link import Link
 from .pending import PendingEvents
 from .playout import PlayOut, Received
 from .protocol import session_pb2 as pb
-from .service import Service, StartRequest, open_service
+from .service import OpenedSession, Service, StartRequest, open_service
 from .version import CLIENT_NAME, PROTOCOL_VERSION
 from .video import CODEC_NAMES, CODECS, VideoDecoder, has_video
 
@@ -280,11 +280,22 @@ async def open_world(
     The URL's scheme, http or grpc (https, grpcs), says how; `key` is the operator's, where one is needed. Other keyword
     arguments are the fields of StartRequest. Raises what the service reports, or Unreachable.
     """
+    async with (
+        open_session(url, key=key, **start) as (_, opened),
+        join_world(opened.url, Credential(token=opened.token), codecs=codecs) as world,
+    ):
+        yield world
+
+
+@asynccontextmanager
+async def open_session(
+    url: str, *, key: str = "", **start: Unpack[StartRequest]
+) -> AsyncIterator[tuple[Service, OpenedSession]]:
+    """As `open_world`, without playing it: the service, and the session that ends with the block."""
     async with open_service(url, key=key) as service:
         opened = await service.create(**start)
         try:
-            async with join_world(opened.url, Credential(token=opened.token), codecs=codecs) as world:
-                yield world
+            yield service, opened
         finally:
             await _close(service, opened.session_id, opened.token)
 

@@ -24,6 +24,9 @@ from ..scripts import load_script, sample_scripts
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default="clip.mp4", show_default=True)
 @click.option("--sheet", type=click.Path(path_type=Path, dir_okay=False), help="Also write a contact sheet (PNG).")
+@click.option(
+    "--export", type=click.Path(path_type=Path, dir_okay=False), help="Also write the world, for 'worldloom replay'."
+)
 @click.option("--sample", help="Start image of the service (default: its first).")
 @click.option("--image", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Your own start image.")
 @click.option("--prompt", help="What the world is (default: the sample's prompt).")
@@ -36,6 +39,7 @@ def play(
     script: str,
     out: Path,
     sheet: Path | None,
+    export: Path | None,
     sample: str | None,
     image: Path | None,
     prompt: str | None,
@@ -59,6 +63,7 @@ def play(
                 actions,
                 clip=out,
                 sheet=sheet,
+                export=export,
                 title=lambda info: f"worldloom · {script} · {describe_weights(info)}",
                 on_frame=lambda world, frame: advance(bar, world, frame),
                 sample=sample,
@@ -70,6 +75,8 @@ def play(
             )
         )
     show(seen, out, sheet)
+    if export is not None:
+        click.echo(f"world {export}")
 
 
 def load_actions(script: str, chunks: int | None) -> Actions:

@@ -5,14 +5,26 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from worldloom.serve.scripts import random_script
 from worldloom.serve.service import ServiceHandle
-from worldloom_client import Credential, Held, World, WorldError, WorldFrame, join_world, open_service, open_world
+from worldloom_client import (
+    Action,
+    Credential,
+    Held,
+    OpenedSession,
+    World,
+    WorldError,
+    WorldFrame,
+    join_world,
+    open_service,
+    open_session,
+    open_world,
+)
 
 EXAMPLE = Path(__file__).parents[3] / "serve" / "client" / "examples" / "game_backend.py"
 CODECS = ("h264", "jpeg", "raw")
@@ -131,6 +143,39 @@ def test_a_ticket_lets_a_viewer_in_once_and_no_event_of_it(mock_service: Service
             await service.close(session.session_id, token=session.token)
 
     asyncio.run(watch())
+
+
+@pytest.mark.parametrize("transport", ["http", "grpc"])
+def test_a_world_goes_on_from_a_snapshot_a_fork_and_a_file(mock_service: ServiceHandle, transport: str) -> None:
+    url = mock_service.url if transport == "http" else grpc_url(mock_service)
+    rows = random_script(5, 97).rows()
+
+    async def second_chunk(session: OpenedSession, rows: Sequence[Action]) -> list[bytes]:
+        async with join_world(session.url, Credential(token=session.token), codecs=["raw"]) as world:
+            await world.play(rows, pause_after=True)
+            return [frame.image.tobytes() for frame in await take(world, 96)][-40:]
+
+    async def play() -> None:
+        async with open_session(url, sample="garden", seed=3) as (service, session):
+            seen = await second_chunk(session, rows)
+            session_id, token = session.session_id, session.token
+            snapshot = await service.take_snapshot(session_id, token=token, branch=0, chunk=1)
+            assert (snapshot.branch, snapshot.chunk) == (0, 1)
+            forked = await service.fork(session_id, token=token, branch=0, chunk=1)
+            started = await service.create(snapshot_id=snapshot.snapshot_id)
+            file = await service.export_world(started.session_id, token=started.token)
+            # The service has room for three worlds at a time.
+            for other in (started, forked):
+                assert await second_chunk(other, rows[57:]) == seen
+                await service.close(other.session_id, token=other.token)
+            imported = await service.import_world(file)
+            assert await second_chunk(imported, rows[57:]) == seen
+            await service.close(imported.session_id, token=imported.token)
+            with pytest.raises(WorldError) as caught:
+                await service.import_world(file[:-1])
+            assert caught.value.code == "snapshot_invalid"
+
+    asyncio.run(play())
 
 
 @pytest.mark.parametrize("transport", ["http", "grpc"])
