@@ -22,11 +22,23 @@ export async function isReady() {
   return response === null || response.status !== 503;
 }
 
-export const openSession = (fields) => call("/v1/sessions", json(fields));
+/** A closed tab cannot be told from one that is loaded again: its world goes when it has had no player for so long. */
+const LIMITS = { idle_s: 120 };
+
+/** Open a session from fields, and an image file if there is one; `key` is the operator's, where one is needed. */
+export function openSession({ image, ...fields }, key = "") {
+  const { headers, ...options } = json({ ...fields, limits: LIMITS });
+  const authorization = key ? { Authorization: `Bearer ${key}` } : {};
+  if (!image) return call("/v1/sessions", { ...options, headers: { ...headers, ...authorization } });
+  const body = new FormData();
+  for (const [field, value] of Object.entries({ ...fields, limits: JSON.stringify(LIMITS), image })) body.append(field, value);
+  return call("/v1/sessions", { method: "POST", body, headers: authorization });
+}
 
 /** What only the holder of a session's token can ask for. */
 export class Owner {
   constructor({ session_id, token }) {
+    this.rights = { session_id, token };
     this.path = `/v1/sessions/${encodeURIComponent(session_id)}`;
     this.authorization = { Authorization: `Bearer ${token}` };
   }

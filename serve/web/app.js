@@ -1,8 +1,10 @@
 // The page: choose a place, then play it. A link may choose already: '?ticket=…&stream=…' plays or watches a session that
-// somebody else has opened, '#session=…&token=…&stream=…' is the owner's, '?snapshot=…' starts from a kept place.
+// somebody else has opened, '#session=…&token=…&stream=…' is the owner's, '?snapshot=…' starts from a kept place. A page that
+// is loaded again goes on with its world.
 
 import { Owner } from "./api.js";
 import { Play } from "./play.js";
+import { keepWorld, takeWorld } from "./reload.js";
 import { StartForm } from "./start.js";
 import { supportedCodecs } from "./video.js";
 
@@ -45,10 +47,17 @@ function invitation() {
   return { access: { stream_url, token }, owner: new Owner({ session_id: secret.get("session"), token }) };
 }
 
-const invited = invitation();
+/** What the page before this one, in this tab, has left. */
+function leftWorld() {
+  const left = takeWorld();
+  return left && { access: left.access, left, owner: left.owner && new Owner(left.owner) };
+}
+
+const left = leftWorld(); // taken also where an invitation counts more
+const begun = invitation() ?? left;
 const form = new StartForm(new URLSearchParams(location.search).get("snapshot"), (session, imageUrl) =>
   play(session, { owner: new Owner(session), imageUrl }));
-if (invited) play(invited.access, { owner: invited.owner });
+if (begun) play(begun.access, begun);
 
 $("leave").addEventListener("click", leave);
 $("again").addEventListener("click", leave);
@@ -64,4 +73,10 @@ $("speak").addEventListener("click", () => {
   const isOpen = document.body.classList.toggle("speaking");
   if (isOpen) $("words").focus();
 });
-window.addEventListener("pagehide", () => playing?.leave());
+window.addEventListener("pagehide", () => {
+  const world = playing?.left();
+  if (world) keepWorld(world);
+  else playing?.leave();
+});
+// A page that comes back as it was needs nothing of that.
+window.addEventListener("pageshow", (event) => event.persisted && takeWorld());

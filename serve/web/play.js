@@ -13,9 +13,13 @@ const READOUT_MS = 250;
 const $ = (id) => document.getElementById(id);
 
 export class Play {
-  /** `access` as a Stream's, `owner` an Owner or null, `codecs` what this browser shows, best first. */
-  constructor(access, { owner = null, imageUrl = "", codecs }) {
+  /**
+   * `access` as a Stream's, `owner` an Owner or null, `codecs` what this browser shows, best first. `left` is what an
+   * earlier page's `left()` gave: this one goes on with its world.
+   */
+  constructor(access, { owner = null, imageUrl = "", left = null, codecs }) {
     this.owner = owner;
+    this.opening = left ? "reconnecting" : "opening";
     this.imageUrl = imageUrl;
     this.shownId = -1;
     this.videoFormat = null; // of the frames that come now
@@ -23,10 +27,10 @@ export class Play {
     this.hasBegun = false; // the first Welcome has come
     this.trouble = null; // a state of the readout that covers the picture once the buffer is dry
     this.readout = new Readout();
-    this.readout.state("opening");
-    this.readout.cover("opening");
+    this.readout.state(this.opening);
+    this.readout.cover(this.opening);
     this.map = new PathMap($("map"), $("map-legend"));
-    this.stream = new Stream(access, videoRequest(codecs), this);
+    this.stream = new Stream(access, videoRequest(codecs), this, left);
     this.controls = new Controls($("screen"), document.querySelectorAll(".pad"), (controls) => this.steer(controls));
     this.tools = new Tools((action) => this.stream.act(action), owner, $("canvas"));
     this.timers = [
@@ -51,7 +55,8 @@ export class Play {
     document.body.dataset.role = role === Role.VIEWER ? "viewer" : "player";
     this.hasBegun = true;
     if (role === Role.VIEWER) this.controls.stop();
-    else if (this.controls.pressed.size) this.controls.emit();
+    // What was held in an earlier page is let go.
+    else if (this.controls.pressed.size || this.opening === "reconnecting") this.controls.emit();
     $("words").maxLength = limits?.prompt_chars || 1000;
     $("untrained").hidden = trained;
     this.showStartImage(canvas);
@@ -124,7 +129,8 @@ export class Play {
     this.readout.firstChunkFrames = welcome.first_chunk_frames;
     this.readout.chunkFrames = welcome.frames_per_chunk;
     if (!this.playout) this.prepare(welcome);
-    if (this.shownId < 0) this.readout.cover(welcome.role === Role.VIEWER ? "watching" : State.PLAYING);
+    const first = welcome.role === Role.VIEWER ? "watching" : State.PLAYING;
+    if (this.shownId < 0) this.readout.cover(this.opening === "reconnecting" ? this.opening : first);
   }
 
   format(format) {
@@ -183,6 +189,14 @@ export class Play {
     this.tools.stop();
     this.readout.press(new Set());
     this.readout.light({});
+  }
+
+  /** What a page needs that is loaded instead of this one; null if there is nothing to go on with. */
+  left() {
+    const { access, resumeToken, graceS, isOver } = this.stream;
+    if (isOver || !resumeToken) return null;
+    // The newest picture is wanted again: the next page has none.
+    return { access, resumeToken, graceS, nextFrameId: Math.max(0, this.shownId), owner: this.owner?.rights ?? null };
   }
 
   leave() {

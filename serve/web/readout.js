@@ -2,6 +2,7 @@
 
 import { Graph, STAGES, TINTS } from "./graph.js";
 import { State } from "./protocol.js";
+import { nowUs } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
 const IDLE_ANGLE = 0.02;
@@ -23,7 +24,7 @@ const PILLS = {
 export class Readout {
   constructor() {
     this.isPlayer = true;
-    this.newestEchoUs = 0;
+    this.newestEchoUs = nowUs(); // events from before are not this page's
     this.firstChunkFrames = 57;
     this.chunkFrames = 40;
     this.times = null;
@@ -94,7 +95,7 @@ export class Readout {
     // What a viewer sees was stamped by the player's clock.
     if (this.isPlayer && frame.client_time_us > this.newestEchoUs) {
       this.newestEchoUs = frame.client_time_us;
-      const latency = performance.now() - frame.client_time_us / 1000;
+      const latency = (nowUs() - frame.client_time_us) / 1000;
       $("latency").textContent = milliseconds(latency);
       this.graph.latency(latency);
     }

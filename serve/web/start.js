@@ -6,6 +6,7 @@ import { keptSnapshots } from "./tools.js";
 const $ = (id) => document.getElementById(id);
 const SEEDS = 1e6;
 const POLL_MS = 1000;
+const KEY = "worldloom.key"; // the operator's key, in this tab alone
 
 export class StartForm {
   /**
@@ -129,7 +130,8 @@ export class StartForm {
       this.describe(this.preset, seed);
       this.opened(session, this.chosen.image_url);
     } catch (problem) {
-      this.complain(problem);
+      if (problem.code === "not_authorized") this.askForKey();
+      else this.complain(problem);
     } finally {
       this.showButton("Start walking");
     }
@@ -141,14 +143,31 @@ export class StartForm {
     const { snapshot, file, name } = this.chosen;
     if (snapshot) {
       const fields = prompt ? { snapshot_id: snapshot, prompt } : { snapshot_id: snapshot };
-      return { seed: null, session: await openSession(fields) };
+      return { seed: null, session: await this.openWithKey(fields) };
     }
     // A seed chosen here can be shown, and typed in again.
     const seed = $("seed").value === "" ? Math.floor(Math.random() * SEEDS) : Number($("seed").value);
-    if (!file) return { seed, session: await openSession({ prompt, seed, sample: name }) };
-    const body = new FormData();
-    for (const [field, value] of Object.entries({ prompt, seed, image: file })) body.append(field, value);
-    return { seed, session: await call("/v1/sessions", { method: "POST", body }) };
+    const place = file ? { image: file } : { sample: name };
+    return { seed, session: await this.openWithKey({ prompt, seed, ...place }) };
+  }
+
+  async openWithKey(fields) {
+    const key = $("key").value || (sessionStorage.getItem(KEY) ?? "");
+    const session = await openSession(fields, key);
+    if (key) sessionStorage.setItem(KEY, key);
+    $("key-field").hidden = true;
+    return session;
+  }
+
+  /** Only who knows the operator's key opens worlds here. */
+  askForKey() {
+    const isWrong = Boolean($("key").value || sessionStorage.getItem(KEY));
+    sessionStorage.removeItem(KEY);
+    $("key").value = "";
+    $("key-field").hidden = false;
+    const message = isWrong ? "This is not the operator's key." : "This service opens worlds only with its operator's key.";
+    this.complain({ message, hint: "Type the key below, and start again." });
+    $("key").focus();
   }
 
   complain(problem) {

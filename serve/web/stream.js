@@ -8,24 +8,25 @@ const SILENT_MS = 9000; // a connection on which not even heartbeats are answere
 const GONE = { message: "The service does not answer any more.", hint: "Check that it runs, then start again." };
 const UNREADABLE = { message: "The service sent something unreadable.", hint: "Reload this page." };
 
-/** Microseconds of this page's monotonic clock. */
-export const nowUs = () => Math.round(performance.now() * 1000);
+/** Microseconds of a clock that goes on steadily, and on when the page is loaded again. */
+export const nowUs = () => Math.round((performance.timeOrigin + performance.now()) * 1000);
 
 export class Stream {
   /**
    * `access` is { stream_url } with a `token` or a `ticket`, `video` a VideoRequest. Handlers: link(isUp),
    * welcome(Welcome), format(VideoFormat), frame(Frame, isSeen), applied(Applied), branched(Branched), status(Status),
    * refused(Error), roundTrip(ms), and ended(problem), where a problem is { message, hint } or null when the session came
-   * to its end in good order.
+   * to its end in good order. `left` goes on where another connection has ended: { resumeToken, nextFrameId }.
    */
-  constructor(access, video, handlers) {
+  constructor(access, video, handlers, left = null) {
     this.access = access;
     this.video = video;
     this.handlers = handlers;
-    this.resumeToken = "";
+    this.resumeToken = left?.resumeToken ?? "";
+    this.graceS = 0;
     this.pending = new Map();
     this.lastEventId = 0;
-    this.nextFrameId = 0;
+    this.nextFrameId = left?.nextFrameId ?? 0;
     this.failures = 0;
     this.problem = null;
     this.isOver = false;
@@ -129,6 +130,7 @@ export class Stream {
     this.failures = 0;
     this.problem = null;
     this.resumeToken = welcome.resume_token;
+    this.graceS = welcome.grace_s;
     this.lastEventId = Math.max(this.lastEventId, welcome.last_event_id);
     for (const id of [...this.pending.keys()]) if (id <= welcome.applied_event_id) this.pending.delete(id);
     for (const event of this.pending.values()) this.transmit({ event });

@@ -72,7 +72,13 @@ def test_a_service_on_ray_is_played(browser: Page, mock_service: ServiceHandle) 
     before = browser.evaluate(PIXELS)
     browser.wait_for(f"{PIXELS} !== {before}")
     browser.key("KeyW", is_down=False)
-    assert browser.evaluate(decoded(2)) > 10 and browser.evaluate(decoded(1)) == 0
+    browser.wait_for(f"{decoded(2)} > 10")
+    assert browser.evaluate(decoded(1)) == 0
+    session, shown = browser.evaluate("worldloom.owner.path"), browser.evaluate("worldloom.shownId")
+    browser.open(mock_service.url)
+    browser.wait_for("window.worldloom?.shownId > 0")
+    assert browser.evaluate("worldloom.owner.path") == session and browser.evaluate("worldloom.shownId") >= shown
+    browser.wait_for(f"{PACE} > 5 && !{lit('forward')}")
     browser.click("#leave")
     assert browser.problems == []
 
@@ -87,6 +93,38 @@ def test_leaving_ends_the_session(page: Page, service: FakeService) -> None:
         assert time.monotonic() < give_up
         time.sleep(0.02)
     assert service.deleted == ["s0"] and service.byes == ["the player left"]
+
+
+def test_a_page_that_is_loaded_again_goes_on_with_its_world_and_lets_keys_go(page: Page, service: FakeService) -> None:
+    start(page)
+    page.key("KeyW", is_down=True)
+    page.wait_for(lit("forward"))
+    page.open(service.url)
+    page.wait_for(f"{STATE} === 'playing' && document.getElementById('cover').classList.contains('gone')")
+    page.wait_for(f"{PACE} > 5 && !{lit('forward')}")
+    page.key("KeyW", is_down=False)
+    assert service.hellos == 2 and len(service.sessions) == 1 and not service.deleted and not service.byes
+    assert [event.controls.keyboard.forward for event in service.controls][:2] == [True, False]
+    page.click("#leave")
+    page.wait_for("document.body.dataset.view === 'start'")
+    page.open(service.url)
+    assert page.evaluate("document.body.dataset.view") == "start"
+
+
+def test_a_service_that_only_its_operator_opens_asks_for_the_key(page: Page, service: FakeService) -> None:
+    service.operator_key = "secret"
+    problem = "document.getElementById('problem').textContent"
+    page.evaluate("document.getElementById('go').click()")
+    page.wait_for(f"{problem}.includes('its operator')")
+    assert page.evaluate("document.activeElement.id") == "key"
+    for key in ("wrong", "secret"):
+        page.evaluate(f"document.getElementById('key').value = '{key}'; document.getElementById('go').click()")
+        page.wait_for(f"{problem}.includes('not the operator') || document.body.dataset.view === 'stage'")
+        page.wait_for("!document.getElementById('go').disabled")
+    assert len(service.sessions) == 1
+    page.click("#leave")
+    start(page)
+    assert len(service.sessions) == 2 and page.evaluate("document.getElementById('key-field').hidden")
 
 
 def test_untrained_weights_are_announced(page: Page, service: FakeService) -> None:

@@ -129,6 +129,8 @@ class FakeService:
     byes: list[str] = field(default_factory=list)
     asked: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     """Tickets, snapshots and forks: the verb and its fields."""
+    operator_key: str = ""
+    """Who opens a world has to know it; empty: anybody may."""
     is_warming: bool = False
     queue_position: int = 0
     """Not 0: whoever comes is told to wait."""
@@ -165,6 +167,8 @@ class FakeService:
         return Starlette(routes=routes, exception_handlers={WorldloomError: _problem})
 
     async def _open(self, request: Request) -> Response:
+        if self.operator_key and request.headers.get("authorization") != f"Bearer {self.operator_key}":
+            raise NotAuthorized("only the operator creates worlds here")
         if request.headers["content-type"].startswith("multipart/"):
             async with request.form() as form:
                 start: dict[str, object] = {name: value for name, value in form.items() if isinstance(value, str)}
@@ -286,6 +290,7 @@ class FakeService:
                 role=pb.ROLE_VIEWER if hello.ticket else pb.ROLE_PLAYER,
                 format=video.format(),
                 intrinsics=pb.CameraIntrinsics(fx=100, fy=100, cx=112, cy=64, width=WIDTH, height=HEIGHT),
+                grace_s=30.0,
                 resume_token="" if hello.ticket else f"resume-{credential.partition('-')[2]}",
                 frame_rate=self.frame_rate,
                 first_chunk_frames=57,
