@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from ray import serve as ray_serve
 from ray.serve import Application
@@ -30,7 +30,13 @@ address that comes with a session. Send a session's token as `Authorization: Bea
 def build_app(preset: Preset, sessions: Sessions, entrance: Entrance, *, import_bytes: int = 1 << 30) -> FastAPI:
     """The whole HTTP side of a service that runs `preset`. Files of worlds may have `import_bytes`."""
     app = FastAPI(
-        title="worldloom", summary="Interactive worlds: actions in, video out", description=DESCRIPTION, version="1"
+        title="worldloom",
+        summary="Interactive worlds: actions in, video out",
+        description=DESCRIPTION,
+        version="1",
+        # The framework's pages load their scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, larger={IMPORT_PATH: import_bytes})
     install_error_handlers(app)
@@ -68,6 +74,11 @@ def build_app(preset: Preset, sessions: Sessions, entrance: Entrance, *, import_
             capacity=health.capacity,
         )
         return JSONResponse(body.model_dump(), 200 if health.groups else 503)
+
+    @app.get("/docs", include_in_schema=False)
+    async def get_docs() -> FileResponse:
+        """What is here, as a page."""
+        return FileResponse(WEB_DIR / "docs.html")
 
     app.mount("/", StaticFiles(directory=WEB_DIR, html=True), name="web")
     return app
