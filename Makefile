@@ -12,8 +12,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.ready
 	$(BIN)/worldloom demo
 
+# Two at a time, each on one core: one plays worlds on Ray, the other has the rest.
 test: $(VENV)/.ready
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
 
 # A game over gRPC, its player in a headless Chromium, two viewers, and a connection that breaks. Fails without Chromium.
 e2e: $(VENV)/.ready

@@ -1,4 +1,4 @@
-"""One Ray cluster for the whole test run, and one mock service on it."""
+"""One Ray cluster for the whole test run, and one mock service on it; tests that share something stay together."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ from worldloom.model.preset import load_preset
 from worldloom.serve.ports import free_port
 from worldloom.serve.ray_start import start_ray
 from worldloom.serve.service import ServiceConfig, ServiceHandle, start_service
+
+SHARED = ("http_port", "browser", "processes")
+"""Fixtures with processes of their own, of which a test run has one each."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`pytest -n` runs tests of one group one after another in the same process: those that share a fixture of
+    `SHARED`, or else those of one file, whose fixtures may be dear."""
+    for item in items:
+        used = getattr(item, "fixturenames", ())
+        shared = next((name for name in SHARED if name in used), None)
+        group = shared or f"{item.path.parent.name}/{item.path.stem}"
+        item.add_marker(pytest.mark.xdist_group(name=group))
 
 
 @pytest.fixture(scope="session")

@@ -418,4 +418,4 @@ class VerbMachine(RuleBasedStateMachine):
 
 
 TestVerbs = VerbMachine.TestCase
-TestVerbs.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestVerbs.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)

@@ -49,9 +49,10 @@ def test_a_world_starts_from_an_image_and_grows_chunk_by_chunk(tiny: World) -> N
 
 
 def test_the_same_seed_and_actions_give_the_same_bits_and_another_seed_others(tiny: World) -> None:
-    first = play(tiny.start(IMAGE, prompt="a hall", seed=4))
-    assert np.array_equal(play(World.load("tiny", device="cpu").start(IMAGE, prompt="a hall", seed=4)), first)
-    assert not np.array_equal(play(tiny.start(IMAGE, prompt="a hall", seed=5)), first)
+    first = play(tiny.start(IMAGE, prompt="a hall", seed=4), rows=ROWS[:2])
+    again = World.load("tiny", device="cpu").start(IMAGE, prompt="a hall", seed=4)
+    assert np.array_equal(play(again, rows=ROWS[:2]), first)
+    assert not np.array_equal(play(tiny.start(IMAGE, prompt="a hall", seed=5), rows=ROWS[:1]), first[:57])
 
 
 def test_a_restored_world_has_the_same_future_and_other_actions_another(tiny: World) -> None:

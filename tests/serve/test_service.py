@@ -248,13 +248,13 @@ def test_an_uploaded_picture_starts_a_world(mock_service: ServiceHandle) -> None
 
 def test_a_service_whose_weights_are_missing_says_so(http_port: int, tmp_path: Path) -> None:
     preset = load_preset("tiny").with_directory(tmp_path)
-    cluster = ClusterConfig(preset=preset, name="broken", start_tries=1)
+    cluster = ClusterConfig(preset=preset, name="broken", decoders=1, start_tries=1)
     with pytest.raises(CheckpointError, match=str(tmp_path)):
         start_service(ServiceConfig(cluster=cluster, port=http_port, route_prefix="/broken"))
 
 
 def test_a_real_model_plays_beside_the_mock_on_the_same_cluster(http_port: int) -> None:
-    cluster = ClusterConfig(preset=load_preset("tiny"), name="tiny")
+    cluster = ClusterConfig(preset=load_preset("tiny"), name="tiny", decoders=1)
     config = ServiceConfig(cluster=cluster, port=http_port, route_prefix="/tiny")
 
     async def play(service: ServiceHandle) -> list[pb.Frame]:
