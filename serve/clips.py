@@ -152,8 +152,6 @@ _BACKGROUND = (15, 17, 23)
 _INK = (226, 230, 240)
 _FAINT = (140, 148, 166)
 _ACCENT = (255, 196, 87)
-_BACK = 100
-"""Pixels from a caption's start to what it says of coming back."""
 
 
 def draw_sheet(tiles: list[Tile], *, title: str, columns: int = 6, tile_width: int = 288) -> Image.Image:
@@ -178,8 +176,10 @@ def _draw_caption(sheet: Image.Image, tile: Tile, left: int, top: int, width: in
     where = f"{tile.time_s:.1f} s   chunk {tile.chunk}"
     draw.text((left, top + 6), where, fill=_INK, font=ImageFont.load_default(13))
     if tile.seen_at_s is not None:
-        back = f"back at the place of {tile.seen_at_s:.1f} s"
-        draw.text((left + _BACK, top + 6), back, fill=_ACCENT, font=ImageFont.load_default(13))
+        label, font = f"back at the place of {tile.seen_at_s:.1f} s", ImageFont.load_default(13)
+        corner = (left + 6, top - 6)
+        draw.rectangle(draw.textbbox(corner, f" {label} ", font=font, anchor="lb"), fill=_BACKGROUND)
+        draw.text(corner, f" {label}", fill=_ACCENT, font=font, anchor="lb")
     draw.text((left, top + 22), describe(tile.held), fill=_FAINT, font=ImageFont.load_default(11))
     strip = key_strip(tile.held, cap=14)
     sheet.paste(strip, (left + width - strip.width, top + 5), strip)
