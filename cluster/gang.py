@@ -48,11 +48,6 @@ class Gang:
         self._team: _Team | None = None
         self._starting = asyncio.Lock()
 
-    @property
-    def size(self) -> int:
-        """Ranks."""
-        return self._size
-
     async def warm(self) -> tuple[int, ...]:
         """Start the ranks unless they run, and wait until they are warm. Returns their process ids.
 

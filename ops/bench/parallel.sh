@@ -3,24 +3,26 @@
 #
 #   COMMIT=HASH PYTHONPATH=typings ops/bench/parallel.sh OUT GPUS PART...
 #
-# Parts, in the order in which they are worth their time:
-#   check       bits and errors of 2 placements, 3 precisions and both kinds of clip, before any timing
-#   bench-5b    one GPU, then all of them: 1, 2 and 4 sessions, shared steps, GPUs of their own, bands
-#   bench-28b   the mixture: replicated and pipelined, 1, 2 and 4 sessions
-#   times       a step with and without its messages, by chunks of heads
-#   shares      one GPU's share of 4 and of 8, of groups that are not there
-#   xdit        xDiT's attention beside ours, where it is installed
+# Parts, in the order in which they are worth their time; each fits into the default budget on two H200s, by estimate:
+#   check                 bits and errors of 2 placements, 3 precisions and both kinds of clip, before any timing
+#   bench-5b-shared       one GPU, then all of them on every step: 1 and 2 sessions
+#   bench-28b-pipelined   the mixture, an expert on each side: 1, 2 and 4 sessions
+#   bench-28b-replicated  likewise, all GPUs on every step
+#   bench-5b-single       GPUs with sessions of their own: one each, and 4; then pictures decoded in bands
+#   times                 a step with and without its messages, by chunks of heads
+#   shares                one GPU's share of 4 and of 8, of groups that are not there
+#   xdit                  xDiT's attention beside ours, where it is installed
 #
 # Every figure is packed into OUT/figures.tar.gz as it comes. A part that fails does not stop the rest; the last lines
 # say which did. From the environment:
 #   BUDGET_S    of the whole call (240): what would begin too late is skipped, and named
 #   LIMIT_S     of each command (BUDGET_S)
-#   SMALL LARGE presets (mg3-5b, mg3-28b), DEVICE (auto), PRECISION (fp8), CHUNKS of each world (20, 12 for LARGE):
+#   SMALL LARGE presets (mg3-5b, mg3-28b), DEVICE (auto), PRECISION (fp8), CHUNKS of each world (20, 8 for LARGE):
 #               with SMALL=tiny LARGE=MIXTURE.toml DEVICE=cpu PRECISION=bf16 CHUNKS=2 all of it runs on a CPU
 set -u
 out=$1 gpus=$2
 shift 2
-wanted=" ${*:-check bench-5b bench-28b times shares xdit} "
+wanted=" ${*:-check bench-5b-shared bench-28b-pipelined bench-28b-replicated bench-5b-single times shares xdit} "
 budget=${BUDGET_S:-240}
 limit=${LIMIT_S:-$budget}
 small=${SMALL:-mg3-5b} large=${LARGE:-mg3-28b} device=${DEVICE:-auto} precision=${PRECISION:-fp8}
@@ -78,18 +80,20 @@ if is_wanted check; then
     check check-5b-chunks --preset "$small" --precision "$precision" --head-chunks 2
     [[ $precision != fp8 ]] || check check-5b-fp8-attn --preset "$small" --precision fp8-attn
 fi
-if is_wanted bench-5b; then
+if is_wanted bench-5b-shared; then
     bench 5b_x1 20 --preset "$small" --sessions 1 --sessions 2
     bench "5b_x${gpus}_replicated" 20 --preset "$small" --gpus "$gpus" --placement replicated --sessions 1 --sessions 2
+fi
+for placement in pipelined replicated; do
+    if is_wanted "bench-28b-$placement"; then
+        bench "28b_x${gpus}_$placement" 8 --preset "$large" --gpus "$gpus" --placement $placement --sessions 1 \
+            --sessions 2 --sessions 4
+    fi
+done
+if is_wanted bench-5b-single; then
     bench "5b_x${gpus}_single" 20 --preset "$small" --gpus "$gpus" --placement single --sessions "$gpus" --sessions 4
     bench "5b_x${gpus}_bands" 20 --preset "$small" --gpus "$gpus" --placement replicated --bands --sessions 1 \
         --sessions 4
-fi
-if is_wanted bench-28b; then
-    bench "28b_x${gpus}_pipelined" 12 --preset "$large" --gpus "$gpus" --placement pipelined --sessions 1 --sessions 2 \
-        --sessions 4
-    bench "28b_x${gpus}_replicated" 12 --preset "$large" --gpus "$gpus" --placement replicated --sessions 1 \
-        --sessions 2 --sessions 4
 fi
 if is_wanted times; then
     times ranks-5b --preset "$small" --precision "$precision" --head-chunks 1 2 3
