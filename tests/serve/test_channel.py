@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from worldloom.cluster.attendance import Role
 from worldloom.cluster.events import Pause
+from worldloom.cluster.limits import SessionLimits
 from worldloom.cluster.messages import BranchNote, Phase, Progress
+from worldloom.cluster.video import Rung
 from worldloom.errors import NotAuthorized, Overloaded, PlayerTaken, SessionEnded, WorldLost
 from worldloom.serve.channel import VIEWER_LIMITS, Channel
 from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.wire import bye
 
-from .channel_scene import GRACE_S, H264, RATE, Scene, event, pieces, play
+from .channel_scene import GRACE_S, H264, JPEG, RATE, Scene, event, pieces, play
 
 VIEWER = Role.VIEWER
 
@@ -98,6 +103,49 @@ def test_viewers_begin_at_a_key_frame_see_the_same_and_do_not_play() -> None:
             it.sit(VIEWER)
         it.channel.leave(early.member.connection, is_bye=True)
         assert (await player.read()).of("status")[-1].viewers == 1
+
+    play(scene)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("join"), st.sampled_from([JPEG, H264])),
+            st.tuples(st.just("push"), st.integers(1, 9)),
+            st.tuples(st.just("read"), st.integers(0, 5)),
+            st.tuples(st.just("leave"), st.integers(0, 5)),
+        ),
+        max_size=25,
+    )
+)
+def test_whoever_comes_whenever_begins_at_a_key_frame_and_goes_on_at_one_after_a_gap(steps: list[Any]) -> None:
+    async def scene(it: Scene) -> None:
+        it.channel.limits = SessionLimits(viewers=len(steps))
+        everybody = [it.sit(rung=H264)]
+        here = everybody.copy()
+        encoded: set[Rung] = set()
+        for step, what in steps:
+            if step == "join":
+                here.append(it.sit(VIEWER, rung=what))
+                everybody.append(here[-1])
+            elif step == "push":
+                wishes = {wish.rung: wish.key_frame for wish in it.channel.fan_out.wishes()}
+                first = it.channel.fan_out.next_frame_id
+                # A rung that nobody wanted for a while begins anew.
+                made = pieces(*range(first, first + what), key=wishes.get(H264, True) or H264 not in encoded)
+                encoded = set(wishes)
+                if kept := tuple(piece for piece in made if piece.rung in wishes):
+                    it.channel.push(kept)
+            elif step == "read":
+                await everybody[what % len(everybody)].read()
+            elif here[what % len(here)].member.role is VIEWER:
+                it.channel.leave(here.pop(what % len(here)).member.connection, is_bye=True)
+        for guest in everybody:
+            frames = (await guest.read()).of("frame")
+            for before, frame in zip([None, *frames], frames, strict=False):
+                follows = before is not None and frame.frame_id == before.frame_id + 1
+                assert frame.key_frame or follows
+            assert not frames or frames[-1].frame_id == it.channel.fan_out.next_frame_id - 1 or guest not in here
 
     play(scene)
 
