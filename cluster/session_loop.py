@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import Any
@@ -22,6 +23,7 @@ from .messages import SavedWorld
 log = logging.getLogger(__name__)
 
 FOLLOW_AGAIN_S = 0.1
+SENT_POLL_S = 0.05
 
 
 class SessionLoop:
@@ -100,13 +102,21 @@ class SessionLoop:
             await self._gateway.branched(self.session, world.turned)
 
     async def _end_if_played(self, world: SavedWorld) -> None:
-        """Raises SessionEnded once the session has made all the video that it may."""
+        """Raises SessionEnded once the session has made and sent all the video that it may."""
         played_s = (world.next_frame_id - world.spec.first_frame_id) / self._config.preset.video.frame_rate
         limit_s = world.spec.limits.play_s
         if 0 < limit_s <= played_s:
+            await self._until_sent(world.next_frame_id)
             end = SessionEnded(f"the session has made its {limit_s:g} s of video", hint="Create another one.")
             await self._directory.end(self.session, end)
             raise end
+
+    async def _until_sent(self, next_frame_id: int) -> None:
+        """Wait for the decoder and whoever watches, though not for ever: they may all have left."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._config.patience_s):
+                while await self._gateway.next_frame_id(self.session) < next_frame_id:
+                    await asyncio.sleep(SENT_POLL_S)
 
     async def _keep_streaming(self) -> None:
         """Have some decoder replica follow the branch that grows, from the first frame that its gateway lacks; another
