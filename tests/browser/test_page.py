@@ -50,7 +50,8 @@ def test_a_world_is_played_with_the_keyboard(page: Page, service: FakeService) -
     page.key("ArrowRight", is_down=False)
 
     assert page.evaluate(STATE) == "playing"
-    assert page.evaluate(decoded(2)) > 10 and page.evaluate(decoded(1)) == 0
+    page.wait_for(f"{decoded(2)} > 10")
+    assert page.evaluate(decoded(1)) == 0
     assert page.evaluate("document.getElementById('latency').textContent") != "–"
     assert "decode 150 ms" in page.evaluate("document.getElementById('stage-legend').textContent")
     assert service.sessions["s0"].start["sample"] == "garden" and service.sessions["s0"].start["seed"] == 11
