@@ -21,7 +21,7 @@ from worldloom.train.data.worlds import HELD_OUT_FROM, Worlds, sample_worlds
 
 HEIGHT, WIDTH = 256, 448
 SCRIPTS = ("tour", "walk")
-PLACES = {"street": 1077, "garden": 1126, "hall": 1067, "dungeon": 1112, "night-street": 1021, "dusk-garden": 1122}
+PLACES = {"garden": 1126, "street": 1077, "hall": 1067, "dungeon": 1112, "night-street": 1021, "dusk-garden": 1122}
 """Names of the samples, and which held-out worlds they show. All scripts fit; chosen by eye."""
 _HEADER = """# Start images that come with the package, in the order in which they are offered. Held-out worlds, made by
 # ops/render_samples.py.
