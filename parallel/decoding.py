@@ -36,22 +36,29 @@ class Decoding:
     share: float
     """Of its GPU's time that one stream at the preset's rate takes."""
 
+    def on_each(self, gpus: int) -> int:
+        """Decoders of which a rank is on the fullest of a group's GPUs."""
+        return ceil(self.decoders * self.ranks / gpus)
+
     @property
     def holds(self) -> bool:
         """Whether a stream is decoded at the preset's rate."""
         return self.share <= DECODER_SHARE
 
 
-def plan_decoding(preset: Preset, times: MeasuredTimes | None, *, gpus: int, sessions: int) -> Decoding:
-    """The fewest ranks that decode a stream at its rate beside denoising, or all; and decoders for all sessions."""
+def plan_decoding(
+    preset: Preset, times: MeasuredTimes | None, *, gpus: int, sessions: int, spare: int = SPARE_DECODERS
+) -> Decoding:
+    """The fewest ranks that decode a stream at its rate beside denoising, or all; and decoders for all sessions: of one
+    rank `spare` at least."""
     alone_s, period_s = decoding_s(preset, times), NEW_FRAMES / preset.video.frame_rate
     most = min(gpus, preset.latent_height)
 
     def on(ranks: int) -> Decoding:
         chunk_s = alone_s if ranks == 1 else alone_s / (ranks * BAND_EFFICIENCY)
         share = chunk_s / period_s
-        wanted = max(SPARE_DECODERS if ranks == 1 else 1, ceil(sessions * share / DECODER_SHARE))
-        room = SPARE_DECODERS * gpus if ranks == 1 else gpus // ranks
+        wanted = max(spare if ranks == 1 else 1, ceil(sessions * share / DECODER_SHARE))
+        room = spare * gpus if ranks == 1 else gpus // ranks
         return Decoding(ranks=ranks, decoders=min(wanted, room), chunk_s=chunk_s, share=share)
 
     found = on(1)

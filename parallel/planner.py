@@ -136,7 +136,8 @@ def plan(
     fitting = [candidate for candidate in plans if candidate.rank_bytes <= resources.usable_bytes]
     if not fitting:
         raise _refusal(preset, resources, plans)
-    return max(fitting, key=lambda candidate: _merit(candidate, preset, resources))
+    best = max(fitting, key=lambda candidate: _merit(candidate, preset, resources))
+    return replace(best, reasons=tuple(_reasons(best, preset, resources, times or None)))
 
 
 def _merit(candidate: Plan, preset: Preset, resources: Resources) -> tuple[float, ...]:
@@ -191,24 +192,30 @@ def _planned(preset: Preset, resources: Resources, times: MeasuredTimes | None, 
     groups = resources.gpus // layout.gpus
     sessions = -(-resources.sessions // groups)
     chunk = estimate(preset, [stage.ranks for stage in layout.stages], times or UNIT_TIMES)
-    candidate = Plan(
+    decoding = plan_decoding(preset, times, gpus=layout.gpus, sessions=sessions)
+    rank_bytes = _rank_bytes(preset, layout, decoding, sessions=sessions)
+    if rank_bytes > resources.usable_bytes:
+        # Rather no spare decoder than no place.
+        decoding = plan_decoding(preset, times, gpus=layout.gpus, sessions=sessions, spare=1)
+        rank_bytes = _rank_bytes(preset, layout, decoding, sessions=sessions)
+    return Plan(
         layout=layout,
         groups=groups,
-        rank_bytes=_rank_bytes(preset, layout, sessions=sessions),
+        rank_bytes=rank_bytes,
         chunk=chunk,
         measured=times is not None,
-        decoding=plan_decoding(preset, times, gpus=layout.gpus, sessions=sessions),
+        decoding=decoding,
         reasons=(),
     )
-    return replace(candidate, reasons=tuple(_reasons(candidate, preset, resources, times)))
 
 
-def _rank_bytes(preset: Preset, layout: Layout, *, sessions: int) -> int:
-    """Memory of the fullest GPU of a group with so many sessions, whose streams all ranks decode together."""
+def _rank_bytes(preset: Preset, layout: Layout, decoders: Decoding, *, sessions: int) -> int:
+    """Memory of the fullest GPU of a group with so many sessions, whose streams are spread over its decoders."""
     needs = []
     for index, stage in enumerate(layout.stages):
         sizes = footprint(preset, stage.ranks)
-        decoding = sizes.decoder + max(0, sessions - 1) * sizes.stream // layout.gpus
+        on_each = decoders.on_each(layout.gpus)
+        decoding = on_each * sizes.decoder + max(0, sessions - on_each) * sizes.stream // layout.gpus
         encoding = sizes.image_encoder + (0 if layout.text_on_cpu else sizes.text_encoder) if index == 0 else 0
         needs.append(sizes.rank(len(stage.experts)) + decoding + encoding)
     return max(needs)

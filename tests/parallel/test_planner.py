@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from worldloom.errors import DoesNotFit
 from worldloom.model.precision import Precision
@@ -44,6 +44,7 @@ def planned(preset: Preset, resources: Resources, times: MeasuredTimes | None) -
         return None
 
 
+@settings(deadline=None)
 @given(preset=presets, resources=resources, times=times)
 def test_a_plan_stays_within_the_gpus_and_their_memory(
     preset: Preset, resources: Resources, times: MeasuredTimes | None
@@ -58,6 +59,7 @@ def test_a_plan_stays_within_the_gpus_and_their_memory(
         assert found == planned(preset, resources, times)
 
 
+@settings(deadline=None)
 @given(preset=presets, resources=resources, times=times)
 def test_every_expert_has_a_place(preset: Preset, resources: Resources, times: MeasuredTimes | None) -> None:
     found = planned(preset, resources, times)
@@ -66,6 +68,7 @@ def test_every_expert_has_a_place(preset: Preset, resources: Resources, times: M
         assert sorted([*placed, *found.layout.cold]) == sorted(preset.mixture.experts)
 
 
+@settings(deadline=None)
 @given(preset=presets, resources=resources, times=times)
 def test_more_gpus_never_make_sessions_slower(
     preset: Preset, resources: Resources, times: MeasuredTimes | None
@@ -79,6 +82,7 @@ def test_more_gpus_never_make_sessions_slower(
         assert min(more.fps(resources.sessions), wanted) >= min(found.fps(resources.sessions), wanted) - slack
 
 
+@settings(deadline=None)
 @given(preset=presets, resources=resources, times=times)
 def test_more_memory_never_refuses(preset: Preset, resources: Resources, times: MeasuredTimes | None) -> None:
     if planned(preset, resources, times) is not None:
