@@ -19,7 +19,7 @@ from .heads import MEAN_EVERY, Average, E4M3Heads, HeadNorm
 
 _MEAN_TOKENS = 4
 """Tokens that a program of the mean adds up."""
-_TOKENS = 8
+_TOKENS = 16
 """Tokens of a program of the others."""
 
 

@@ -21,12 +21,12 @@ from .text import KEYS_MULTIPLE, QueryNorm, TextKeys
 class TextTiling:
     """How cross-attention is cut."""
 
-    tokens: int = 128
-    tiles: int = 12
+    tokens: int = 64
+    tiles: int = 24
     """Tiles of tokens that a program takes one after another."""
-    warps: int = 8
-    registers: int = 128
-    """At most so many a thread, where all keys are read at once: two programs of 8 warps then fit a processor."""
+    warps: int = 4
+    registers: int = 255
+    """At most so many a thread, where all keys are read at once."""
 
 
 @triton.jit

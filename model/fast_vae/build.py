@@ -15,8 +15,10 @@ from .layers import Attention, Causal, Enlargement, Residual, Stage
 from .norm import Norm, norm_of
 from .signal import Need, Piece, Signal
 
-LIBRARY_WIDTHS = frozenset({64, 512, 1024})
+LIBRARY_WIDTHS = frozenset({64})
 """Output channels for which cuDNN's convolution and a kernel for its end are faster than one kernel, on an H200."""
+PAIRS_FROM = 512
+"""Input channels from which making frames in pairs saves more time in products than its two passes over them cost."""
 Layer = Callable[[Signal, Piece], Signal]
 
 
@@ -125,7 +127,13 @@ def _placed(convolution: Convolution) -> Convolution:
     """Ready for what does it fastest."""
     if not convolution.weights.is_cuda:
         return for_library(convolution)
-    deep = convolution.kernel == (3, 3, 3) and convolution.in_channels >= convolution.out_channels
+    if convolution.kernel != (3, 3, 3):
+        return convolution
+    if convolution.in_channels >= PAIRS_FROM:
+        from .pairs import for_pairs
+
+        return for_pairs(convolution)
+    deep = convolution.in_channels >= convolution.out_channels
     return for_library(convolution) if deep and convolution.out_channels in LIBRARY_WIDTHS else convolution
 
 

@@ -1,6 +1,6 @@
 """Convolutions over frames, with all that follows one until the next: bias, shortcut, norm and SiLU.
 
-On a GPU this is one Triton kernel or two, or cuDNN and one kernel; elsewhere PyTorch, which means oneDNN on a CPU.
+On a GPU this is one Triton kernel or two, or cuDNN and a kernel or two; elsewhere PyTorch, which means oneDNN on a CPU.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ class Convolution:
     filters: Tensor | None = None
     """(phases · out channels, in channels, time, rows, columns), channels last: the weights for a library, where one
     shall do the convolution."""
+    pair_filters: Tensor | None = None
+    """(4 · out channels, in channels, 3, 3), float16, channels last: the weights for two frames at a time, where they
+    shall be made so."""
 
     @property
     def phases(self) -> int:

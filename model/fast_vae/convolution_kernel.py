@@ -1,8 +1,4 @@
-"""`convolve` as Triton kernels: matrix products of shifted row blocks, which Hopper's copy engine fetches.
-
-Narrow convolutions are held up by fetching. They make blocks of several output frames at once: a block of an input
-frame is then fetched once for all output frames that see it.
-"""
+"""`convolve` as Triton kernels: matrix products of shifted row blocks, which Hopper's copy engine fetches."""
 
 from __future__ import annotations
 
@@ -20,6 +16,7 @@ from .ending_kernel import finish, finish_pixels, finish_rows
 from .grid import Grid
 from .library import convolve_by_library
 from .norm import EPSILON, Norm, activate
+from .pairs import convolve_in_pairs
 
 WIDEST_BLOCK = 256
 """Channels up to which a row fits into a block, so that its norm can follow at once."""
@@ -36,19 +33,15 @@ class Blocks:
     warps: int = 8
     stages: int = 4
     """Steps that are being fetched or multiplied at a time."""
-    registers: int | None = None
-    """That a thread may have; fewer let more programs run at a time."""
-    frames: int = 1
-    """Output frames of a program; more than one only for kernels of three frames in time."""
 
 
 @triton.jit
-def _sum_frame(
+def _sum_products(
     source, weights, place, frame_rows, pitch, first_weight, first_column,
     IN: tl.constexpr, TIME: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     BLOCK_ROWS: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, DEPTH: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """Sums of products of one output frame's rows, tap by tap."""
+    """Sums of products of an output frame's rows, tap by tap."""
     steps: tl.constexpr = (IN + DEPTH - 1) // DEPTH
     sums = tl.zeros((BLOCK_ROWS, BLOCK_COLUMNS), tl.float32)
     for step in tl.range(TIME * ROWS * COLUMNS * steps, num_stages=STAGES):
@@ -61,39 +54,6 @@ def _sum_frame(
     return sums
 
 
-@triton.jit
-def _sum_frames(
-    source, weights, place, frame_rows, pitch, first_column,
-    FRAMES: tl.constexpr, IN: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-    BLOCK_ROWS: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, DEPTH: tl.constexpr, STAGES: tl.constexpr,
-):  # fmt: skip
-    """Sums of products of the same rows of consecutive output frames, for three taps in time."""
-    steps: tl.constexpr = (IN + DEPTH - 1) // DEPTH
-    taps: tl.constexpr = ROWS * COLUMNS
-    zeros = tl.zeros((BLOCK_ROWS, BLOCK_COLUMNS), tl.float32)
-    sums = (zeros,) * FRAMES
-    for step in tl.range(taps * steps, num_stages=STAGES):
-        tap = step // steps
-        channel = step % steps * DEPTH
-        at = place + tap // COLUMNS * pitch + tap % COLUMNS
-        line = tap * IN + channel
-        first = weights.load([line, first_column])
-        middle = weights.load([taps * IN + line, first_column])
-        last = weights.load([2 * taps * IN + line, first_column])
-        before = source.load([at, channel])
-        now = source.load([at + frame_rows, channel])
-        added = ()
-        for frame in tl.static_range(FRAMES):
-            after = source.load([at + (frame + 2) * frame_rows, channel])
-            part = tl.dot(before, first, sums[frame], input_precision="ieee")
-            part = tl.dot(now, middle, part, input_precision="ieee")
-            added = added + (tl.dot(after, last, part, input_precision="ieee"),)  # type: ignore[assignment]  # noqa: RUF005
-            before = now
-            now = after
-        sums = added
-    return sums
-
-
 @triton.jit(do_not_specialize=["frames", "height", "width", "time_offset"])
 def _convolve(
     source, weights, bias, gamma, shortcut, raw, active, pixels,
@@ -101,48 +61,36 @@ def _convolve(
     IN: tl.constexpr, OUT: tl.constexpr, TIME: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     SCALE: tl.constexpr, CHANNELS: tl.constexpr, EPSILON: tl.constexpr,
     TIME_FACTOR: tl.constexpr, REPEATS: tl.constexpr, SHORTCUT_WIDTH: tl.constexpr, BY_ROWS: tl.constexpr,
-    FRAMES: tl.constexpr, BLOCK_ROWS: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
-    STAGES: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr, BLOCK_COLUMNS: tl.constexpr, DEPTH: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     pitch = width + 1
     frame_rows = (height + 1) * pitch
     # Time runs fastest, so that programs at work together read the same frames.
-    groups = tl.cdiv(frames, FRAMES)
-    first_frame = tl.program_id(0) % groups * FRAMES
-    first_row = tl.program_id(0) // groups * BLOCK_ROWS
+    frame = tl.program_id(0) % frames
+    first_row = tl.program_id(0) // frames * BLOCK_ROWS
     first_column = tl.program_id(1) * BLOCK_COLUMNS
     phase = tl.program_id(2)
     corner = (phase // SCALE - ROWS // 2) * pitch + phase % SCALE - COLUMNS // 2
-    place = first_frame * frame_rows + first_row + corner
-    if FRAMES == 1:
-        one = _sum_frame(
-            source, weights, place, frame_rows, pitch, phase * TIME * ROWS * COLUMNS, first_column,
-            IN, TIME, ROWS, COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS, DEPTH, STAGES,
-        )  # fmt: skip
-        sums = (one,)
-    else:
-        sums = _sum_frames(
-            source, weights, place, frame_rows, pitch, first_column,
-            FRAMES, IN, ROWS, COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS, DEPTH, STAGES,
-        )  # fmt: skip
+    start = frame * frame_rows + first_row
+    sums = _sum_products(
+        source, weights, start + corner, frame_rows, pitch, phase * TIME * ROWS * COLUMNS, first_column,
+        IN, TIME, ROWS, COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS, DEPTH, STAGES,
+    )  # fmt: skip
     row = first_row + tl.arange(0, BLOCK_ROWS)
     column = first_column + tl.arange(0, BLOCK_COLUMNS)
-    for offset in tl.static_range(FRAMES):
-        frame = first_frame + offset
-        if pixels is not None:
-            finish_pixels(sums[offset], bias, pixels, frame, row, column, frames, height, width)
-        elif BY_ROWS:
-            start = frame * frame_rows + first_row
-            finish_rows(
-                sums[offset], bias, gamma, shortcut, raw, active, start, first_column, height, width,
-                CHANNELS, EPSILON, BLOCK_ROWS, BLOCK_COLUMNS,
-            )  # fmt: skip
-        else:
-            finish(
-                sums[offset], bias, gamma, shortcut, raw, active, frame, row, column, frames, height, width, phase,
-                raw_stride, active_stride, shortcut_stride, time_offset,
-                SCALE, OUT, CHANNELS, EPSILON, TIME_FACTOR, REPEATS, SHORTCUT_WIDTH,
-            )  # fmt: skip
+    if pixels is not None:
+        finish_pixels(sums, bias, pixels, frame, row, column, frames, height, width)
+    elif BY_ROWS:
+        finish_rows(
+            sums, bias, gamma, shortcut, raw, active, start, first_column, height, width,
+            CHANNELS, EPSILON, BLOCK_ROWS, BLOCK_COLUMNS,
+        )  # fmt: skip
+    else:
+        finish(
+            sums, bias, gamma, shortcut, raw, active, frame, row, column, frames, height, width, phase,
+            raw_stride, active_stride, shortcut_stride, time_offset,
+            SCALE, OUT, CHANNELS, EPSILON, TIME_FACTOR, REPEATS, SHORTCUT_WIDTH,
+        )  # fmt: skip
 
 
 def launch_convolve(
@@ -156,6 +104,9 @@ def launch_convolve(
     blocks: Blocks | None = None,
 ) -> None:
     """`convolve` on a GPU."""
+    if blocks is None and convolution.pair_filters is not None:
+        convolve_in_pairs(source, convolution, raw=raw, active=active, norm=norm, shortcut=shortcut)
+        return
     if blocks is None and convolution.filters is not None:
         convolve_by_library(source, convolution, raw=raw, active=active, norm=norm, shortcut=shortcut)
         return
@@ -198,13 +149,12 @@ def _launch(
     grid = Grid.of(source)
     frames = len(source) - convolution.past_frames
     time, rows, columns = convolution.kernel
-    assert blocks.frames == 1 or time == 3, f"{blocks.frames} frames at once need three taps in time, not {time}"
     places = triton.cdiv(grid.rows, blocks.rows)
     parts = triton.cdiv(convolution.out_channels, blocks.columns)
     by_rows = pixels is None and convolution.scale == 1 and all(_is_dense(target) for target in (raw, active))
     shape = [blocks.rows, blocks.columns]
     added = None if shortcut is None else shortcut.frames
-    _convolve[(places * triton.cdiv(frames, blocks.frames), parts, convolution.phases)](
+    _convolve[(places * frames, parts, convolution.phases)](
         rows_of(source, [blocks.rows, blocks.depth]),
         TensorDescriptor.from_tensor(convolution.weights, [blocks.depth, blocks.columns]),
         convolution.bias,
@@ -220,8 +170,8 @@ def _launch(
         TIME_FACTOR=1 if shortcut is None else shortcut.time_factor,
         REPEATS=1 if shortcut is None else shortcut.repeats,
         SHORTCUT_WIDTH=0 if added is None else added.shape[3], BY_ROWS=by_rows,
-        FRAMES=blocks.frames, BLOCK_ROWS=blocks.rows, BLOCK_COLUMNS=blocks.columns, DEPTH=blocks.depth,
-        STAGES=blocks.stages, num_warps=blocks.warps, maxnreg=blocks.registers,
+        BLOCK_ROWS=blocks.rows, BLOCK_COLUMNS=blocks.columns, DEPTH=blocks.depth,
+        STAGES=blocks.stages, num_warps=blocks.warps,
     )  # fmt: skip
 
 

@@ -3,8 +3,8 @@
     PYTHONPATH=typings python ops/bench/decoder.py --json RESULT.json [--commit HASH] [--parts check,decoders,shapes]
 
 On one CUDA GPU, bfloat16, random weights. It checks first that the fast decoder gives the plain one's frames, with the
-same bits in two runs; then measures 40 frames of a running stream (fast, as a CUDA graph, plain) and single
-convolutions. What fails is reported and does not stop the rest.
+same bits in two runs; then measures 40 frames of a running stream (fast, with other ways of convolving, plain) and
+single convolutions. What fails is reported and does not stop the rest.
 """
 
 from __future__ import annotations
@@ -33,19 +33,27 @@ from worldloom.model.fast_vae.convolution import (
 )
 from worldloom.model.fast_vae.convolution_kernel import Blocks, launch_convolve, launch_pixels
 from worldloom.model.fast_vae.decoder import FastDecoder
-from worldloom.model.fast_vae.graphs import CapturedPiece
 from worldloom.model.fast_vae.grid import Grid, empty_frames, framed, picture
 from worldloom.model.fast_vae.library import products_of
 from worldloom.model.fast_vae.norm import norm_of, normed
+from worldloom.model.fast_vae.pairs import for_pairs
 from worldloom.model.vae import Decoder, DecoderState
 from worldloom.model.vae_config import VAEConfig
 
 LATENT_GRID = (44, 80)
 CHUNK = 10
 """Latents of 40 frames."""
+PIECE = 2
+"""Latents that a service decodes at a time."""
 PRUNINGS = {"full": 0.0, "p50": 0.5, "p75": 0.75}
-EVERY_WIDTH = frozenset({64, 128, 256, 512, 1024})
-DEFAULT_WIDTHS = fast_build.LIBRARY_WIDTHS
+NEVER = 1 << 30
+WAYS = {
+    "pairs from 256": (fast_build.LIBRARY_WIDTHS, 256),
+    "pairs from 1024": (frozenset({64, 512}), 1024),
+    "no pairs": (frozenset({64, 512, 1024}), NEVER),
+    "own kernels": (frozenset[int](), NEVER),
+}
+"""Output channels of convolutions by cuDNN, and input channels from which frames are made in pairs."""
 GIB = 1 << 30
 DEVICE = torch.device("cuda:0")
 
@@ -133,44 +141,50 @@ def agreement_of_ways() -> Figures:
     expected = F.conv3d(picture(source).permute(3, 0, 1, 2)[None].float(), weight, convolution.bias, padding=(0, 1, 1))
     want = framed(expected[0].permute(1, 2, 3, 0) + picture(shortcut.frames).float())
     errors = {}
-    for blocks in (Blocks(rows=128, columns=64, warps=4, stages=3), PAIRS, QUADS, None):
-        way = convolution if blocks else for_library(convolution)
+    ways = {
+        "own": (convolution, NARROW),
+        "cudnn": (for_library(convolution), None),
+        "pairs": (for_pairs(convolution), None),
+    }
+    for name, (way, blocks) in ways.items():
         raw = empty_frames(case.frames, case.grid, convolution.out_channels, source)
         active = torch.empty_like(raw)
         launch_convolve(source, way, raw=raw, active=active, norm=norm, shortcut=shortcut, blocks=blocks)
         wanted = F.silu(normed(want, norm))
-        errors[describe(blocks)] = [
+        errors[name] = [
             float((got.float() - exact).norm() / exact.norm()) for got, exact in ((raw, want), (active, wanted))
         ]
     return errors
 
 
 def decoders(record: Record, names: list[str]) -> None:
-    """40 frames of a running stream: which convolutions cuDNN shall do, and how large a piece shall be."""
+    """40 frames of a running stream: how convolutions shall be made, and how large a piece shall be."""
     for name in names:
         decoder = build(PRUNINGS[name])
         fast = FastDecoder(decoder)
-        for size in (10, 5, 2, 1):
+        # The full decoder's frames of a whole chunk are too many for cuDNN's fast kernels.
+        for size in (2, 5, 1) if name == "full" else (2, 10, 5, 1):
             record.measure(f"{name}.{size}", lambda fast=fast, size=size: fast_seconds(fast, size))  # type: ignore[misc]
         record.measure(f"{name}.kernels_ms", lambda fast=fast: kernels(fast))  # type: ignore[misc]
-        if name == "p75":
-            record.measure(f"{name}.graph_2", lambda fast=fast: graph_seconds(fast, 2))  # type: ignore[misc]
         del fast
-        for widths in (frozenset[int](), EVERY_WIDTH):
-            way = f"{name}.library {','.join(map(str, sorted(widths)))}"
-            record.measure(way, lambda decoder=decoder, widths=widths: library_seconds(decoder, widths))  # type: ignore[misc]
+        for way, (widths, pairs_from) in WAYS.items():
+            record.measure(
+                f"{name}.{way}",
+                lambda decoder=decoder, widths=widths, pairs_from=pairs_from: way_seconds(decoder, widths, pairs_from),  # type: ignore[misc]
+            )
         record.measure(f"{name}.plain", lambda decoder=decoder: plain_seconds(decoder))  # type: ignore[misc]
     record.measure("to_host_s", lambda: seconds(copy_to_host))
 
 
-def library_seconds(decoder: Decoder, widths: frozenset[int]) -> Figures:
-    """Where cuDNN does the convolutions to so many channels."""
-    fast_build.LIBRARY_WIDTHS = widths
+def way_seconds(decoder: Decoder, widths: frozenset[int], pairs_from: int) -> Figures:
+    """Where convolutions are made in another way; see WAYS."""
+    usual = fast_build.LIBRARY_WIDTHS, fast_build.PAIRS_FROM
+    fast_build.LIBRARY_WIDTHS, fast_build.PAIRS_FROM = widths, pairs_from
     try:
         fast = FastDecoder(decoder)
     finally:
-        fast_build.LIBRARY_WIDTHS = DEFAULT_WIDTHS
-    return {**fast_seconds(fast, CHUNK), "kernels_ms": kernels(fast)}
+        fast_build.LIBRARY_WIDTHS, fast_build.PAIRS_FROM = usual
+    return {**fast_seconds(fast, PIECE), "kernels_ms": kernels(fast)}
 
 
 def plain_seconds(decoder: Decoder) -> Figures:
@@ -205,36 +219,21 @@ def fast_seconds(fast: FastDecoder, size: int) -> Figures:
     }
 
 
-def graph_seconds(fast: FastDecoder, size: int) -> Figures:
-    state = decoder_state(fast.decode)
-    latents = torch.randn(48, CHUNK, *LATENT_GRID, device=DEVICE)
-    parts = latents.split(size, dim=1)
-    captured = CapturedPiece(fast, parts[0], state)
-    expected, _ = fast.decode(parts[0], state)
-    same = torch.equal(captured.decode(parts[0], state)[0], expected)
-
-    def chunk() -> None:
-        after = state
-        for part in parts:
-            _, after = captured.decode(part, after)
-
-    return {"same_bits": same, "chunk_s": seconds(chunk, runs=3)}
-
-
 def kernels(fast: FastDecoder) -> dict[str, float]:
     """Milliseconds of each kernel in 40 frames, the longest first."""
     state = decoder_state(fast.decode)
     latents = torch.randn(48, CHUNK, *LATENT_GRID, device=DEVICE)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        fast.decode(latents, state)
+        for part in latents.split(PIECE, dim=1):
+            _, state = fast.decode(part, state)
         torch.cuda.synchronize()
     averages = sorted(profile.key_averages(), key=lambda row: -row.self_device_time_total)
-    return {f"{row.count} × {row.key[:90]}": round(row.self_device_time_total / 1000, 2) for row in averages[:9]}
+    return {f"{row.count} × {row.key[:90]}": round(row.self_device_time_total / 1000, 2) for row in averages[:12]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """A convolution of the decoder."""
+    """A convolution of the decoder, in a piece of two latents."""
 
     name: str
     frames: int
@@ -279,51 +278,31 @@ class Case:
 
 
 CASES = (
-    Case(name="p75 stage 3", frames=40, height=352, width=640, inputs=64, outputs=64),
-    Case(name="p75 stage 2", frames=40, height=176, width=320, inputs=128, outputs=128),
-    Case(name="p75 up 2", frames=40, height=176, width=320, inputs=128, outputs=128, scale=2),
-    Case(name="p75 head", frames=40, height=352, width=640, inputs=64, outputs=12, pixels=True),
-    Case(name="p75 up 1", frames=40, height=88, width=160, inputs=256, outputs=256, scale=2),
-    Case(name="p75 stage 1", frames=20, height=88, width=160, inputs=256, outputs=256),
-    Case(name="full stage 3", frames=40, height=352, width=640, inputs=256, outputs=256),
-    Case(name="full stage 2", frames=40, height=176, width=320, inputs=512, outputs=512),
-    Case(name="full up 2", frames=40, height=176, width=320, inputs=512, outputs=512, scale=2),
-    Case(name="full head", frames=40, height=352, width=640, inputs=256, outputs=12, pixels=True),
-    Case(name="full stage 1", frames=20, height=88, width=160, inputs=1024, outputs=1024),
-    Case(name="full up 1", frames=40, height=88, width=160, inputs=1024, outputs=1024, scale=2),
-    Case(name="p75 stage 0", frames=10, height=44, width=80, inputs=256, outputs=256),
-    Case(name="full stage 0", frames=10, height=44, width=80, inputs=1024, outputs=1024),
+    Case(name="p75 stage 3", frames=8, height=352, width=640, inputs=64, outputs=64),
+    Case(name="p75 stage 2", frames=8, height=176, width=320, inputs=128, outputs=128),
+    Case(name="p75 up 2", frames=8, height=176, width=320, inputs=128, outputs=128, scale=2),
+    Case(name="p75 head", frames=8, height=352, width=640, inputs=64, outputs=12, pixels=True),
+    Case(name="p75 up 1", frames=8, height=88, width=160, inputs=256, outputs=256, scale=2),
+    Case(name="p75 stage 1", frames=4, height=88, width=160, inputs=256, outputs=256),
+    Case(name="full stage 3", frames=8, height=352, width=640, inputs=256, outputs=256),
+    Case(name="full stage 2", frames=8, height=176, width=320, inputs=512, outputs=512),
+    Case(name="full up 2", frames=8, height=176, width=320, inputs=512, outputs=512, scale=2),
+    Case(name="full head", frames=8, height=352, width=640, inputs=256, outputs=12, pixels=True),
+    Case(name="full stage 1", frames=4, height=88, width=160, inputs=1024, outputs=1024),
+    Case(name="full up 1", frames=8, height=88, width=160, inputs=1024, outputs=1024, scale=2),
+    Case(name="p75 stage 0", frames=2, height=44, width=80, inputs=256, outputs=256),
+    Case(name="full stage 0", frames=2, height=44, width=80, inputs=1024, outputs=1024),
 )
 
 WIDE = Blocks(rows=128, columns=256, stages=3)
 TALL = Blocks(rows=256, columns=128)
 SQUARE = Blocks(rows=128, columns=128, stages=3, warps=4)
 NARROW = Blocks(rows=128, columns=64, stages=3, warps=4)
-PAIRS = Blocks(rows=128, columns=64, depth=32, stages=2, warps=4, frames=2)
-QUADS = Blocks(rows=64, columns=64, depth=32, stages=3, warps=4, frames=4)
 LINE = Blocks(rows=128, columns=16, stages=4, warps=4)
 VARIANTS = {
-    16: (
-        LINE,
-        replace(LINE, depth=32, stages=3, frames=4),
-        replace(LINE, depth=32, stages=2, frames=8),
-        replace(LINE, rows=256, depth=32, stages=2, frames=4, warps=8),
-    ),
-    64: (
-        NARROW,
-        replace(NARROW, stages=2),
-        replace(NARROW, rows=256, warps=8, stages=2),
-        PAIRS,
-        QUADS,
-        replace(PAIRS, rows=256, warps=8),
-    ),
-    128: (
-        TALL,
-        SQUARE,
-        replace(SQUARE, stages=2),
-        replace(SQUARE, rows=64),
-        replace(SQUARE, warps=8, depth=32, frames=2),
-    ),
+    16: (LINE, replace(LINE, depth=32), replace(LINE, rows=256, warps=8)),
+    64: (NARROW, replace(NARROW, stages=2), replace(NARROW, rows=256, warps=8, stages=2)),
+    128: (TALL, SQUARE, replace(SQUARE, stages=2), replace(SQUARE, rows=64)),
     256: (WIDE, TALL, replace(TALL, stages=3), replace(WIDE, rows=64, warps=4, stages=2)),
 }
 
@@ -345,9 +324,9 @@ def measure_case(case: Case) -> Figures:
         library = for_library(convolution)
         ways["cudnn alone"] = rate(lambda: products_of(source, library))
         ways["cudnn"] = rate(convolving(source, library, case, shortcut, norm, None))
+        ways["pairs"] = rate(convolving(source, for_pairs(convolution), case, shortcut, norm, None))
     for blocks in VARIANTS[max(16, min(256, convolution.out_channels))]:
-        if blocks.frames == 1 or case.scale == 1:
-            ways[describe(blocks)] = rate(convolving(source, convolution, case, shortcut, norm, blocks))
+        ways[describe(blocks)] = rate(convolving(source, convolution, case, shortcut, norm, blocks))
     return ways
 
 
@@ -365,11 +344,8 @@ def convolving(
     )
 
 
-def describe(blocks: Blocks | None) -> str:
-    if blocks is None:
-        return "cudnn"
-    frames = "" if blocks.frames == 1 else f"{blocks.frames}x"
-    return f"{frames}{blocks.rows}x{blocks.columns}x{blocks.depth} w{blocks.warps} s{blocks.stages}"
+def describe(blocks: Blocks) -> str:
+    return f"{blocks.rows}x{blocks.columns}x{blocks.depth} w{blocks.warps} s{blocks.stages}"
 
 
 def guarded(measure: Callable[[], float]) -> float | str:

@@ -84,6 +84,7 @@ class Inputs:
         camera = (self.terms[:, :dim], self.terms[:, dim:])
         yield "norm", self.x, Step(form=form, plain=BF16, norm=first)
         yield "ffn+norm", self.x, Step(form=form, plain=BF16, update=self.update, gate=gate, norm=first, keep=Keep.SUM)
+        yield "text+norm", self.x, Step(form=form, plain=BF16, update=self.update, norm=first, keep=Keep.SUM)
         yield "attn+camera+norm", self.x, Step(
             form=form, plain=BF16, update=self.update, gate=gate, camera=camera, norm=self.affine, keep=Keep.NORMED
         )  # fmt: skip

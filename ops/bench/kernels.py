@@ -39,17 +39,16 @@ FRAMES = 19
 EPS = 1e-6
 ROW_TILINGS = (
     RowTiling(count=1, warps=16),
-    RowTiling(count=2, warps=16, registers=64),
-    RowTiling(count=8, warps=16, registers=64),
-    RowTiling(count=4, warps=16),
-    RowTiling(count=4, warps=8, registers=128),
+    RowTiling(count=1, warps=8),
+    RowTiling(count=2, warps=8, registers=128),
+    RowTiling(count=8, warps=8, registers=128),
+    RowTiling(count=4, warps=16, registers=64),
 )
 TEXT_TILINGS = (
     TextTiling(),
-    TextTiling(tiles=6),
-    TextTiling(tiles=24, registers=168),
-    TextTiling(tokens=64, tiles=24, warps=4, registers=255),
-    TextTiling(tokens=64, tiles=12, warps=4, registers=168),
+    TextTiling(tiles=48),
+    TextTiling(tiles=12, registers=168),
+    TextTiling(tokens=128, tiles=12, warps=8, registers=128),
 )
 TILINGS = {
     "128×128×128": Tiling(),
@@ -206,7 +205,7 @@ def passes(report: Report, full: Inputs) -> None:
         report.attempt("passes", name, timed)
 
     # Bytes a row: float32 stream in and out, bf16 updates and camera terms, 8-bit rows.
-    widths = {"norm": 5, "ffn+norm": 11, "attn+camera+norm": 15, "add": 11, "rows": 3}
+    widths = {"norm": 5, "ffn+norm": 11, "text+norm": 11, "attn+camera+norm": 15, "add": 11, "rows": 3}
     for name, x, step in full.steps(e4m3):
         for tiling in (None, *ROW_TILINGS[: None if "+" in name else 1]):
             label = "as it is" if tiling is None else f"{tiling.count} rows {tiling.warps} warps {tiling.registers}"
@@ -219,7 +218,7 @@ def passes(report: Report, full: Inputs) -> None:
         measure(f"SiLU {warps} warps",
                 lambda w=warps: launch_activate(full.update, Activation.SILU, e4m3, None, warps=w),
                 3 * dim)  # fmt: skip
-    for warps, count in ((16, 8), (16, 4), (16, 16), (8, 8), (8, 4)):
+    for warps, count in ((16, 16), (16, 8), (16, 32), (8, 16)):
         measure(f"q, k {warps} warps {count} tokens",
                 lambda w=warps, n=count: launch_turn_heads(full.qkv, full.norm, full.rope, warps=w, count=n),
                 8 * dim)  # fmt: skip

@@ -191,3 +191,14 @@ def test_products_of_8_bit_rows(
     tiling = Tiling(rows=16, columns=32, depth=32, group=2, persistent=persistent)
     made = launch_product(x, linear.weight, linear.scales, linear.bias, torch.float32, tiling)
     torch.testing.assert_close(made, linear.multiply_plainly(x), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("form", [RowFormat.INT8, RowFormat.E4M3])
+@pytest.mark.parametrize("plain", [torch.float32, torch.bfloat16])
+def test_layers_of_both_dtypes_multiply_8_bits_and_add_their_bias(form: RowFormat, plain: torch.dtype) -> None:
+    linear = FusedLinear(noise(48, 32).to(plain), noise(48).to(plain), form)
+    rows = quantize_rows(noise(20, 32), form, plain)
+    expected = linear.multiply_plainly(rows)
+    torch.testing.assert_close(linear(rows), expected, atol=2e-2, rtol=1e-2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -26,6 +25,7 @@ from worldloom.model.fast_vae.grid import Grid, empty_frames, framed
 from worldloom.model.fast_vae.library import finish_products
 from worldloom.model.fast_vae.norm import Norm, norm_of, normed
 from worldloom.model.fast_vae.norm_kernel import launch_activate
+from worldloom.model.fast_vae.pairs import for_pairs
 from worldloom.model.fast_vae.pixels import convolve_pixels
 from worldloom.model.fast_vae.plain import convolve_plainly
 
@@ -75,12 +75,22 @@ def assert_kernel_agrees(
     torch.testing.assert_close(targets[3], targets[2], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("frames", [1, 2, 4])
-def test_a_causal_convolution_with_norm_and_shortcut(frames: int) -> None:
+def test_a_causal_convolution_with_norm_and_shortcut() -> None:
     source = random_frames(5, 3, 5, 24)
     shortcut = Shortcut(frames=random_frames(3, 3, 5, 24))
-    blocks = replace(BLOCKS, frames=frames)
-    assert_kernel_agrees(source, spatial_and_causal(24, 20), blocks, norm=random_norm(20), shortcut=shortcut)
+    assert_kernel_agrees(source, spatial_and_causal(24, 20), BLOCKS, norm=random_norm(20), shortcut=shortcut)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+@pytest.mark.parametrize("complete", [True, False])
+def test_frames_made_in_pairs_are_those_made_one_by_one(frames: int, complete: bool) -> None:
+    source, convolution, norm = random_frames(2 + frames, 3, 5, 24), spatial_and_causal(24, 20), random_norm(20)
+    shortcut = Shortcut(frames=random_frames(frames, 3, 5, 24)) if complete else None
+    results = [source.new_full((frames, 4, 6, 24), 7.0) for _ in range(4)]
+    active = results[1::2] if complete else (None, None)
+    convolve_plainly(source, convolution, raw=results[0], active=active[0], norm=norm, shortcut=shortcut)
+    launch_convolve(source, for_pairs(convolution), raw=results[2], active=active[1], norm=norm, shortcut=shortcut)
+    torch.testing.assert_close(results[2:], results[:2], rtol=2e-3, atol=5e-3)
 
 
 def test_what_a_library_convolved_with_its_margin_is_finished_like_the_rest() -> None:
@@ -125,13 +135,12 @@ def test_a_convolution_without_neighbours(kernel: tuple[int, int, int]) -> None:
     assert_kernel_agrees(random_frames(4, 2, 3, 16), from_layer(nn.Conv3d(16, 8, kernel)), BLOCKS)
 
 
-@pytest.mark.parametrize("frames", [1, 4])
-def test_the_last_convolution_to_pixels(frames: int) -> None:
+def test_the_last_convolution_to_pixels() -> None:
     source = random_frames(4, 3, 5, 16)
     convolution = spatial_and_causal(16, 12)
     expected = convolve_pixels(source.cpu(), from_cpu(convolution))
     pixels = torch.full_like(expected, 9, device=DEVICE)
-    launch_pixels(source, convolution, pixels, blocks=Blocks(rows=16, columns=16, depth=16, warps=4, frames=frames))
+    launch_pixels(source, convolution, pixels, blocks=Blocks(rows=16, columns=16, depth=16, warps=4))
     difference = (pixels.cpu().int() - expected.int()).abs()
     assert int(difference.max()) <= 1
     assert float(difference.float().mean()) < 1e-2
