@@ -50,13 +50,13 @@ def needs(batch: int, *, learning: tuple[str, ...] = (), sampling: tuple[str, ..
 
 
 class Helpers:
-    """A process for each need, since they share no kernels, on the first rank; on a CPU, where nothing is compiled,
-    there is none."""
+    """A process for each need, since they share no kernels, and for each rank, since kernels name their device; on a
+    CPU, where nothing is compiled, there is none."""
 
     def __init__(self, preset: Preset, wanted: tuple[Need, ...], ranks: Ranks) -> None:
         self._ranks = ranks
         self._processes: list[BaseProcess] = []
-        if ranks.device.type == "cuda" and ranks.is_first:
+        if ranks.device.type == "cuda":
             # Spawned, since a process that uses a GPU cannot be forked.
             new = get_context("spawn").Process
             arguments = [(preset, (need,), ranks.device) for need in wanted]
@@ -79,6 +79,8 @@ def compile_all(preset: Preset, wanted: tuple[Need, ...], device: torch.device) 
     """Runs a model of these shapes once on each kind of clip, forward and, where it learns, backward; returns how
     many."""
     set_up_torch()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = WorldModel(preset).to(device).to(dtype)
     compile_blocks(model.transformer.blocks, device)
