@@ -16,8 +16,8 @@ from ..model.preset import Preset
 from .times import MeasuredTimes, decoding_s
 
 DECODER_SHARE = 0.4
-"""Share of a GPU's time that decoding may take beside denoising. Taken for granted, as is the efficiency below: processes
-that share a GPU take turns on it, and how much bands lose by that has not been measured."""
+"""Share of a GPU's time that decoding may take beside denoising. Taken for granted, as is the efficiency below:
+processes that share a GPU take turns on it, and how much bands lose by that has not been measured."""
 BAND_EFFICIENCY = 0.9
 """Share of a rank's speed that is left when several decode a picture together."""
 SPARE_DECODERS = 2
