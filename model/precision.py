@@ -21,7 +21,7 @@ class Precision(StrEnum):
     FP8 = "fp8"
     """Linear layers multiply e4m3 weights and activations, with a scale for each row."""
     FP8_ATTENTION = "fp8-attn"
-    """As FP8, and self-attention runs in e4m3 with smoothed keys."""
+    """As FP8, and self-attention runs in e4m3 with smoothed keys; the residual stream is bfloat16 between blocks."""
 
 
 def require_precision(precision: Precision, capability: tuple[int, int] | None) -> None:

@@ -23,10 +23,11 @@ class FusedAction(nn.Module):
     norm_weight: Tensor
     norm_bias: Tensor
 
-    def __init__(self, action: ActionModule, form: RowFormat, plain: torch.dtype) -> None:
+    def __init__(self, action: ActionModule, form: RowFormat, plain: torch.dtype, stream: torch.dtype) -> None:
         super().__init__()
         self.form = form
         self.plain = plain
+        self.stream = stream
         self.heads = action.heads
         self.eps = action.img_attn_q_norm.eps
         first, _, second, norm = cast(tuple[nn.Linear, nn.Module, nn.Linear, nn.LayerNorm], tuple(action.mouse_mlp))
@@ -59,11 +60,15 @@ class FusedAction(nn.Module):
 
     def forward(self, x: Tensor, update: Tensor, own: ActionConditioning) -> tuple[Tensor, Tensor]:
         """Residual stream x (M, D) and an update that it still lacks → the same after both attentions."""
-        x, rows = advance(x, Step(form=self.form, plain=self.plain, update=update, keep=Keep.SUM))
-        x, rows = advance(x, Step(form=self.form, plain=self.plain, update=self._mouse(rows, own), keep=Keep.SUM))
+        x, rows = self._add(x, update)
+        x, rows = self._add(x, self._mouse(rows, own))
         q = self.keyboard_q(rows)
         attended = attend_keyboard(q, own.key[0], own.value[0], own.keyboard_rope, self.eps)
         return x, self.keyboard_out(as_rows(attended, self.form))
+
+    def _add(self, x: Tensor, update: Tensor) -> tuple[Tensor, Rows]:
+        step = Step(form=self.form, plain=self.plain, update=update, keep=Keep.SUM, stream=self.stream)
+        return advance(x, step)
 
     def _mouse(self, rows: Rows, own: ActionConditioning) -> Tensor:
         hidden = activate(self.mouse_in(rows), Activation.GELU, self.form, groups=own.mouse[0])

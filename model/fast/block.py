@@ -1,6 +1,7 @@
 """One block for inference: every pass over the tokens between two matrix products is one kernel.
 
-One world: M tokens of width D, H heads. The residual stream is float32, as in the exact block.
+One world: M tokens of width D, H heads. The residual stream is float32, as in the exact block,
+but for the precision that halves its bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..precision import Precision
 from ..rope import AxisRope
 from .action import FusedAction
 from .activation import Activation, activate
-from .formats import RowFormat, Rows
+from .formats import RowFormat, Rows, stream_dtype
 from .heads import HeadNorm, head_scales, turn_heads, turn_heads_e4m3
 from .linear import FusedLinear, Layer, plain_weight
 from .residual import Affine, Gate, Keep, Modulation, Step, advance, as_rows
@@ -168,12 +169,15 @@ class FusedBlock(nn.Module):
         form = RowFormat.of(precision)
         self.form = form
         self.plain = plain
+        self.stream = stream_dtype(precision)
         self.eps = block.eps
         self.keep = Keep.NORMED if block.use_memory else Keep.SUM
         self.self_attn = FusedAttention(block, precision, plain)
         self.cross_attn = FusedText(block, form, plain)
         self.camera = FusedCamera(block, form, plain)
-        self.action_model = None if block.action_model is None else FusedAction(block.action_model, form, plain)
+        self.action_model = (
+            None if block.action_model is None else FusedAction(block.action_model, form, plain, self.stream)
+        )
         self.up = FusedLinear.of([up], form, plain)
         self.down = FusedLinear.of([down], form, plain)
         self.register_buffer("norm3_weight", block.norm3.weight.detach().float())
@@ -216,13 +220,22 @@ class FusedBlock(nn.Module):
             camera=(scale[0, -at.keep :], shift[0, -at.keep :]),
             norm=Affine(weight=self.norm3_weight, bias=self.norm3_bias),
             keep=self.keep,
+            stream=self.stream,
         )
         x, rows = advance(x[-at.keep :], step)
         update = self.cross_attn(rows, own)
         if self.action_model is not None:
             assert own.action is not None, "a block with an action module was prepared without actions"
             x, update = self.action_model(x, update, own.action)
-        step = Step(form=self.form, plain=self.plain, eps=self.eps, update=update, norm=at.second_norm(), keep=Keep.SUM)
+        step = Step(
+            form=self.form,
+            plain=self.plain,
+            eps=self.eps,
+            update=update,
+            norm=at.second_norm(),
+            keep=Keep.SUM,
+            stream=self.stream,
+        )
         x, rows = advance(x, step)
         return x, self.down(activate(self.up(rows), Activation.GELU, self.form))
 

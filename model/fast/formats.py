@@ -30,6 +30,11 @@ class RowFormat(IntEnum):
         return {RowFormat.PLAIN: plain, RowFormat.INT8: torch.int8, RowFormat.E4M3: E4M3}[self]
 
 
+def stream_dtype(precision: Precision) -> torch.dtype:
+    """Of the residual stream between the passes over it: the fastest precision halves its bytes."""
+    return torch.bfloat16 if precision is Precision.FP8_ATTENTION else torch.float32
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rows:
     """M rows of width K."""

@@ -71,11 +71,13 @@ class Step:
     norm: Modulation | Affine | None = None
     """LN(x)·(1 + scale) + shift, or LN(x)·weight + bias."""
     keep: Keep = Keep.NOTHING
+    stream: torch.dtype = torch.float32
+    """Of the residual stream that is written."""
 
 
 def advance(x: Tensor, step: Step) -> tuple[Tensor, Rows]:
-    """Rows x (M, D) through a step: the residual stream after it, float32 (x itself with Keep.NOTHING), and the rows
-    for the next matrix product."""
+    """Rows x (M, D) through a step: the residual stream after it, of dtype `step.stream` (x itself with Keep.NOTHING),
+    and the rows for the next matrix product."""
     if x.is_cuda:
         from .residual_kernel import launch_advance
 
@@ -100,7 +102,7 @@ def advance_plainly(x: Tensor, step: Step) -> tuple[Tensor, Rows]:
         scale, shift = step.camera
         total = total + shift.float() + total * scale.float()
     normed = _normalize(total, step)
-    kept = {Keep.NOTHING: x, Keep.SUM: total, Keep.NORMED: normed}[step.keep]
+    kept = x if step.keep is Keep.NOTHING else (total if step.keep is Keep.SUM else normed).to(step.stream)
     return kept, quantize_rows(normed, step.form, step.plain)
 
 

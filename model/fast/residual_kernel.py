@@ -116,16 +116,16 @@ def _advance(
             centred = tl.where(inside, total - tl.sum(total) / width, 0.0)
             normed = centred * (1 / tl.sqrt(tl.sum(centred * centred) / width + eps)) * weight + bias
         if KEEP == 1:
-            tl.store(kept + row * width + at, total, mask=inside)
+            tl.store(kept + row * width + at, total.to(kept.dtype.element_ty), mask=inside)
         if KEEP == 2:
-            tl.store(kept + row * width + at, normed, mask=inside)
+            tl.store(kept + row * width + at, normed.to(kept.dtype.element_ty), mask=inside)
         store_row(normed, values, scales, row, at, inside, width, FORM)
 
 
 def launch_advance(x: Tensor, step: Step, *, tiling: RowTiling | None = None) -> tuple[Tensor, Rows]:
     """`advance` on a GPU. The last dimension of every tensor is contiguous."""
     total, width = x.shape
-    kept = x if step.keep is Keep.NOTHING else torch.empty(total, width, dtype=torch.float32, device=x.device)
+    kept = x if step.keep is Keep.NOTHING else torch.empty(total, width, dtype=step.stream, device=x.device)
     rows = empty_rows(total, width, step.form, step.plain, x.device)
     norm, by, to, norm_stride, segment = _norm_arguments(step.norm)
     gate, gate_stride, segment = _gate_arguments(step.gate, segment)

@@ -36,6 +36,7 @@ class FusedStack(nn.ModuleList):
         first = next(iter(self.blocks()))
         self.form = RowFormat.of(precision)
         self.plain = first.plain
+        self.stream = first.stream
         self.eps = first.eps
 
     def blocks(self) -> Iterable[FusedBlock]:
@@ -88,6 +89,7 @@ class FusedStack(nn.ModuleList):
             gate=gate,
             norm=following.first_norm(),
             keep=Keep.NOTHING if update is None else Keep.SUM,
+            stream=self.stream,
         )
         return advance(x, step)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -76,19 +76,19 @@ class Inputs:
         key, value = rows.unflatten(1, (2, config.num_heads, -1)).unbind(1)
         return text.TextKeys(key=key, value=value, bias=bias, scale=text.text_scale(value))
 
-    def steps(self, form: RowFormat) -> Iterator[tuple[str, Tensor, Step]]:
+    def steps(self, form: RowFormat, stream: torch.dtype = torch.float32) -> Iterator[tuple[str, Tensor, Step]]:
         """The passes over the residual stream: name, x and step."""
         first = Modulation(shift=self.table[:, 0], scale=self.table[:, 1], segment=self.segment)
         gate = Gate(values=self.table[:, 5], segment=self.segment)
         dim = self.shapes.config.dim
         camera = (self.terms[:, :dim], self.terms[:, dim:])
-        yield "norm", self.x, Step(form=form, plain=BF16, norm=first)
-        yield "ffn+norm", self.x, Step(form=form, plain=BF16, update=self.update, gate=gate, norm=first, keep=Keep.SUM)
-        yield "text+norm", self.x, Step(form=form, plain=BF16, update=self.update, norm=first, keep=Keep.SUM)
-        yield "attn+camera+norm", self.x, Step(
-            form=form, plain=BF16, update=self.update, gate=gate, camera=camera, norm=self.affine, keep=Keep.NORMED
-        )  # fmt: skip
-        yield "add", self.x, Step(form=form, plain=BF16, update=self.update, keep=Keep.SUM)
+        added = Step(form=form, plain=BF16, update=self.update, keep=Keep.SUM, stream=stream)
+        x = self.x.to(stream)
+        yield "norm", x, Step(form=form, plain=BF16, norm=first)
+        yield "ffn+norm", x, replace(added, gate=gate, norm=first)
+        yield "text+norm", x, replace(added, norm=first)
+        yield "attn+camera+norm", x, replace(added, gate=gate, camera=camera, norm=self.affine, keep=Keep.NORMED)
+        yield "add", x, added
         yield "rows", self.update, Step(form=form, plain=BF16)
 
     def rows(self, width: int, form: RowFormat) -> Rows:

@@ -30,6 +30,7 @@ from worldloom.model.fast.formats import RowFormat, Rows
 from worldloom.model.fast.frames_kernel import launch_attend_frames, launch_attend_keyboard
 from worldloom.model.fast.heads_kernel import launch_key_mean, launch_turn_heads, launch_turn_heads_e4m3
 from worldloom.model.fast.product_kernel import Tiling, launch_product
+from worldloom.model.fast.residual import Keep
 from worldloom.model.fast.residual_kernel import RowTiling, launch_advance
 from worldloom.model.fast.text_kernel import TextTiling, launch_attend_text
 from worldloom.model.preset import load_preset
@@ -86,9 +87,9 @@ def pairs(small: Inputs) -> Iterator[Pair]:
     """All kernels at a small size."""
     for form in RowFormat:
         limit = {RowFormat.PLAIN: 3e-3, RowFormat.INT8: 3e-3, RowFormat.E4M3: 4e-3}[form]
-        for name, x, step in small.steps(form):
+        for name, x, step in (*small.steps(form), *small.steps(form, BF16)):
             yield (
-                f"{name} {form.name}",
+                f"{name} {form.name} {x.dtype}",
                 lambda x=x, step=step: torch.cat([launch_advance(x, step)[0].float(), _rows(launch_advance(x, step))]),
                 lambda x=x, step=step: torch.cat(
                     [residual.advance_plainly(x, step)[0].float(), _rows(residual.advance_plainly(x, step))]
@@ -204,13 +205,14 @@ def passes(report: Report, full: Inputs) -> None:
 
         report.attempt("passes", name, timed)
 
-    # Bytes a row: float32 stream in and out, bf16 updates and camera terms, 8-bit rows.
-    widths = {"norm": 5, "ffn+norm": 11, "text+norm": 11, "attn+camera+norm": 15, "add": 11, "rows": 3}
-    for name, x, step in full.steps(e4m3):
+    # Bytes a value: stream in and out, bf16 updates and camera terms, 8-bit rows.
+    for name, x, step in full.steps(e4m3, BF16):
+        width = x.element_size() * (1 + (step.keep is not Keep.NOTHING))
+        width += 1 + 2 * (step.update is not None) + 4 * (step.camera is not None)
         for tiling in (None, *ROW_TILINGS[: None if "+" in name else 1]):
             label = "as it is" if tiling is None else f"{tiling.count} rows {tiling.warps} warps {tiling.registers}"
             measure(f"{name} {label}", lambda x=x, step=step, t=tiling: launch_advance(x, step, tiling=t),
-                    widths[name] * dim)  # fmt: skip
+                    width * dim)  # fmt: skip
     for warps in (4, 8, 16):
         measure(f"GELU {warps} warps",
                 lambda w=warps: launch_activate(full.hidden, Activation.GELU, e4m3, None, warps=w),

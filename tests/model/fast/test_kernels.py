@@ -65,7 +65,7 @@ def segments(rows: int) -> Tensor:
     return (torch.arange(rows, device=DEVICE) >= rows // 3).to(torch.int32)
 
 
-def full_step(rows: int, width: int, form: RowFormat, keep: Keep, *, affine: bool) -> Step:
+def full_step(rows: int, width: int, form: RowFormat, keep: Keep, stream: torch.dtype, *, affine: bool) -> Step:
     table, terms = noise(2, 6, width), noise(rows, 2 * width)
     modulation = Modulation(shift=table[:, 0], scale=table[:, 1], segment=segments(rows))
     return Step(
@@ -76,17 +76,21 @@ def full_step(rows: int, width: int, form: RowFormat, keep: Keep, *, affine: boo
         camera=(terms[:, :width], terms[:, width:]),
         norm=Affine(weight=noise(width), bias=noise(width)) if affine else modulation,
         keep=keep,
+        stream=stream,
     )
 
 
 @forms
 @pytest.mark.parametrize("keep", list(Keep))
 @pytest.mark.parametrize("affine", [False, True])
-def test_one_pass_adds_moves_norms_and_quantises(form: RowFormat, keep: Keep, affine: bool) -> None:
-    step = full_step(7, 48, form, keep, affine=affine)
-    x = noise(7, 48)
+@pytest.mark.parametrize(("stream", "rounding"), [(torch.float32, 1e-5), (torch.bfloat16, 2**-7)])
+def test_one_pass_adds_moves_norms_and_quantises(
+    form: RowFormat, keep: Keep, affine: bool, stream: torch.dtype, rounding: float
+) -> None:
+    step = full_step(7, 48, form, keep, stream, affine=affine)
+    x = noise(7, 48).to(stream)
     (kept, rows), (plain_kept, plain_rows) = launch_advance(x, step), advance_plainly(x, step)
-    torch.testing.assert_close(kept, plain_kept, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(kept, plain_kept, atol=rounding, rtol=rounding)
     assert_rows_agree(rows, plain_rows)
 
 
