@@ -97,7 +97,8 @@ async def record(
             join_world(opened.url, Credential(token=opened.token)) as world,
         ):
             info = seen.info = world.info
-            event_id = await world.play(actions.rows())
+            # An exported world then holds the script and nothing else.
+            event_id = await world.play(actions.rows(), pause_after=True)
             pictures = ContactSheet(actions, frame_rate=info.frame_rate, title=title(info))
             with ClipWriter(clip, width=info.width, height=info.height, frame_rate=info.frame_rate) as writer:
                 async for frame in world.frames():
