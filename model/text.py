@@ -21,13 +21,22 @@ from .tokenizer import PAD_ID, Tokenizer
 NORM_EPS = 1e-6
 
 
+class Embedding(nn.Embedding):
+    """A table, whose numbers are drawn only where it has some: for the meta device, PyTorch would first load its
+    compiler, which takes as long as PyTorch itself."""
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
 class UMT5Encoder(nn.Module):
     """Token ids to text states, in both directions."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.config = config
-        self.token_embedding = nn.Embedding(config.vocab, config.dim)
+        self.token_embedding = Embedding(config.vocab, config.dim)
         self.blocks = nn.ModuleList(TextBlock(config) for _ in range(config.num_layers))
         self.norm = RMSNorm(config.dim, NORM_EPS)
 
@@ -99,7 +108,7 @@ class RelativeBias(nn.Module):
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(config.num_buckets, config.num_heads)
+        self.embedding = Embedding(config.num_buckets, config.num_heads)
 
     def forward(self, buckets: Tensor) -> Tensor:
         """(L, L) → (1, heads, L, L)."""

@@ -152,7 +152,7 @@ def _random_transformer(
     large = sum(parameter.numel() for parameter in model.parameters()) > FAST_INIT_PARAMETERS
 
     def materialise(part: nn.Module, prefix: str) -> None:
-        part.to_empty(device=device)
+        _give_memory(part, device)
         init_weights(part, seed, fast=large and device.type == "cuda", prefix=prefix)
 
     assemble(model, materialise)
@@ -164,9 +164,16 @@ def _random_text(preset: Preset, device: torch.device) -> UMT5Encoder:
         network = UMT5Encoder(preset.text).to(torch_dtype(preset)).eval()
     if sum(parameter.numel() for parameter in network.parameters()) <= FAST_INIT_PARAMETERS:
         return _random(lambda: UMT5Encoder(preset.text), preset, device)
-    network.to_empty(device=device)
+    _give_memory(network, device)
     fill_with_repeated_noise(network, preset.weights.seed)
     return network
+
+
+def _give_memory(module: nn.Module, device: torch.device) -> None:
+    """As `Module.to_empty`, but by shapes alone: `torch.empty_like` of a tensor on the meta device loads SymPy."""
+    tensors = module.state_dict().items()
+    empty = {name: torch.empty(tensor.shape, dtype=tensor.dtype, device=device) for name, tensor in tensors}
+    module.load_state_dict(empty, assign=True)
 
 
 def _random(build: Callable[[], ModuleT], preset: Preset, device: torch.device | str) -> ModuleT:

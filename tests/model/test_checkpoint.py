@@ -314,12 +314,9 @@ PEAK = """
 import re, sys, torch
 from pathlib import Path
 from worldloom.model.checkpoint import load_text
-from worldloom.model.text import UMT5Encoder
 from worldloom.model.text_config import TextConfig
 config = TextConfig(vocab=1000, dim=1024, dim_attn=1024, dim_ffn=4096, num_heads=8, num_layers=2)
 peak = lambda: 1024 * int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
-with torch.device("meta"):
-    UMT5Encoder(config)  # what torch itself loads on the way
 before = peak()
 network = load_text(Path(sys.argv[1]), config, device="cpu", dtype=torch.float32)
 print((peak() - before) / sum(tensor.nbytes for tensor in network.parameters()))

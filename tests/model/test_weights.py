@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,3 +154,17 @@ def test_a_preset_without_weights_still_reads_any_prompt(name: str) -> None:
     preset = load_preset(name).with_random_weights()
     states = load_text_encoder(preset, "cpu").encode(["a courtyard, ünder ★ stars"])[0]
     assert states.shape[1] == preset.text.dim and 0 < states.shape[0] <= preset.text.text_len
+
+
+LOADING = """
+import sys
+from worldloom.model.preset import load_preset
+from worldloom.model.weights import load_parts
+load_parts(load_preset("tiny"), "cpu")
+assert not {"torch._dynamo", "sympy"} & sys.modules.keys()
+"""
+
+
+def test_loading_a_model_loads_no_compiler() -> None:
+    # It takes longer than PyTorch itself.
+    subprocess.run([sys.executable, "-c", LOADING], check=True)
