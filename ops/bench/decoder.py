@@ -66,15 +66,16 @@ def main() -> None:
     parser.add_argument("--commit", default="", help="what was measured")
     parser.add_argument("--parts", default="check,decoders,shapes", help="of these, which")
     parser.add_argument("--decoders", default="p75,full,p50", help="of these, which")
+    parser.add_argument("--ways", default=",".join(WAYS), help="of these other ways of convolving, which")
     options = parser.parse_args()
     record = Record(options.json)
     record.keep("commit", options.commit)
     record.keep("device", torch.cuda.get_device_name(DEVICE))
     record.keep("torch", torch.__version__)
-    names = options.decoders.split(",")
+    names, ways = options.decoders.split(","), options.ways.split(",")
     parts: dict[str, Callable[[], None]] = {
         "check": lambda: check(record, names),
-        "decoders": lambda: decoders(record, names),
+        "decoders": lambda: decoders(record, names, ways),
         "shapes": lambda: shapes(record),
     }
     for name in options.parts.split(","):
@@ -157,7 +158,7 @@ def agreement_of_ways() -> Figures:
     return errors
 
 
-def decoders(record: Record, names: list[str]) -> None:
+def decoders(record: Record, names: list[str], ways: list[str]) -> None:
     """40 frames of a running stream: how convolutions shall be made, and how large a piece shall be."""
     for name in names:
         decoder = build(PRUNINGS[name])
@@ -167,7 +168,8 @@ def decoders(record: Record, names: list[str]) -> None:
             record.measure(f"{name}.{size}", lambda fast=fast, size=size: fast_seconds(fast, size))  # type: ignore[misc]
         record.measure(f"{name}.kernels_ms", lambda fast=fast: kernels(fast))  # type: ignore[misc]
         del fast
-        for way, (widths, pairs_from) in WAYS.items():
+        for way in ways:
+            widths, pairs_from = WAYS[way]
             record.measure(
                 f"{name}.{way}",
                 lambda decoder=decoder, widths=widths, pairs_from=pairs_from: way_seconds(decoder, widths, pairs_from),  # type: ignore[misc]
