@@ -22,6 +22,7 @@ from .flow import FlowMatching
 from .footage import LatentSet
 from .latents import encode_episodes
 from .muon import OptimizerConfig
+from .patches import refine
 from .progress import Budget, Progress, StageClock, write_metrics
 from .prompts import PromptTokens
 from .rendering import RenderConfig
@@ -54,7 +55,10 @@ class BaseRecipe:
 
 
 def train_base(recipe: BaseRecipe, place: Workplace, clock: StageClock) -> dict[str, Any]:
-    """Trains, saves `base/weights*`, curves and strips; returns and writes the figures."""
+    """Trains, saves `base/weights*`, curves and strips; returns and writes the figures.
+
+    Goes on from weights in the folder, also from those of a transformer with larger patches.
+    """
     folder = place.folder(STAGE)
     helpers = Helpers(place.preset, needs(recipe.batch, learning=("first", "later", "memoryless")), place.ranks)
     prompts = PromptTokens(place.preset.text.text_len)
@@ -63,6 +67,7 @@ def train_base(recipe: BaseRecipe, place: Workplace, clock: StageClock) -> dict[
     model = WorldModel(place.preset)
     start_weights(model, place.generator("start"))
     learner = Learner(model.to(place.device), recipe.optimizer, recipe.ema, place)
+    refine(folder, model.transformer.config.patch_size, place.ranks)
     first_step = learner.resume(folder)
     running: Any = learner.trainee.running
     compile_blocks(running.transformer.blocks, place.device)
