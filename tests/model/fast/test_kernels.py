@@ -73,7 +73,7 @@ def full_step(rows: int, width: int, form: RowFormat, keep: Keep, stream: torch.
         plain=torch.float32,
         update=noise(rows, width),
         gate=Gate(values=table[:, 2], segment=segments(rows)),
-        camera=(terms[:, :width], terms[:, width:]),
+        camera=(terms[:, :width], terms[:, width:]) if affine else None,
         norm=Affine(weight=noise(width), bias=noise(width)) if affine else modulation,
         keep=keep,
         stream=stream,
@@ -82,8 +82,9 @@ def full_step(rows: int, width: int, form: RowFormat, keep: Keep, stream: torch.
 
 @forms
 @pytest.mark.parametrize("keep", list(Keep))
-@pytest.mark.parametrize("affine", [False, True])
-@pytest.mark.parametrize(("stream", "rounding"), [(torch.float32, 1e-5), (torch.bfloat16, 2**-7)])
+@pytest.mark.parametrize(
+    ("affine", "stream", "rounding"), [(False, torch.float32, 1e-5), (True, torch.bfloat16, 2**-7)]
+)
 def test_one_pass_adds_moves_norms_and_quantises(
     form: RowFormat, keep: Keep, affine: bool, stream: torch.dtype, rounding: float
 ) -> None:
