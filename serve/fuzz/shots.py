@@ -194,7 +194,7 @@ def _script(chance: random.Random) -> pb.Event:
         pb.ActionFrame(forward=chance.random() < 0.5, camera_yaw=chance.uniform(-1, 1))
         for _ in range(chance.choice((1, 3, 40, 200)))
     ]
-    return pb.Event(script=pb.Script(frames=rows))
+    return pb.Event(script=pb.Script(frames=rows, pause_after=chance.random() < 0.3))
 
 
 def _prompt(chance: random.Random) -> pb.Event:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 from worldloom.errors import ConfigError
+from worldloom.model.clip import NEW_FRAMES
 from worldloom.serve.bench.many_gpus import BEGIN, END, many_gpus_table, write_many_gpus
 from worldloom.serve.bench.records import EngineRecord, Record, ServedRecord, read_record, read_records, write_record
 from worldloom.serve.bench.table import format_table
@@ -93,6 +94,16 @@ def test_what_is_only_computed_is_not_among_what_was_measured() -> None:
     assert "(40.0) | (2400)" in last and "**simulated**, not measured" in last
     measured, _, simulated = format_table(records).partition("## Simulated")
     assert "fleet.json" in simulated and "fleet.json" not in measured and "one.json" not in simulated
+
+
+def test_stored_runs_of_the_mock_show_actions_as_soon_as_is_promised() -> None:
+    stored = read_records(BENCH_DIR / "results").values()
+    mocks = [record for record in stored if isinstance(record, ServedRecord) and record.preset.startswith("mock")]
+    assert len(mocks) >= 2
+    for record in mocks:
+        play_s = NEW_FRAMES / record.frame_rate
+        assert record.action_to_frame_p50_s <= record.steps_s + play_s / 2 + 0.1
+        assert record.action_to_frame_p95_s <= record.steps_s + play_s + 0.1
 
 
 def test_a_table_shows_each_record_once_the_fastest_first(tmp_path: Path) -> None:
