@@ -203,8 +203,9 @@ def test_bytes_that_are_no_message_end_the_connection(mock_service: ServiceHandl
 
 
 def test_a_full_service_says_when_to_come_again(mock_service: ServiceHandle) -> None:
-    sessions = [create(mock_service) for _ in range(3)]
+    sessions: list[dict[str, Any]] = []
     try:
+        sessions += (create(mock_service) for _ in range(3))
         refused = httpx.post(f"{mock_service.url}/v1/sessions", json={})
         assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
         assert refused.json()["error"]["code"] == "overloaded" and refused.json()["error"]["retryable"]
