@@ -4,7 +4,7 @@ import { Codec } from "./protocol.js";
 import { Video } from "./video.js";
 
 const START_S = 0.15; // buffered before play begins, and begins again after it ran dry
-const LOW_S = 0.25; // below this, play slows down instead of stopping
+const LOW_S = 0.06; // below this, play slows down before it stops: chunks are planned to come with little more left
 const SLOWEST = 0.6;
 const PATIENCE_MS = 500; // play begins with less than START_S once frames have waited for so long
 const PACE_WINDOW_MS = 2000;
