@@ -16,6 +16,9 @@ from worldloom.serve.bench.records import ServedRecord, read_record
 from worldloom.serve.bench.served import late_frames
 from worldloom.serve.commands.bench import bench
 from worldloom.serve.service import ServiceHandle
+from worldloom_client.playout import PlayOut
+
+set_rate = PlayOut.set_rate
 
 
 def test_frames_that_come_in_time_are_not_late_and_a_gap_delays_all_after_it() -> None:
@@ -55,6 +58,8 @@ def test_a_running_service_is_measured_by_its_own_client(
     mock_service: ServiceHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(players, "SETTLED_CHUNKS", 0)
+    # Players in a hurry: at the preset's rate the first clip alone takes four seconds.
+    monkeypatch.setattr(PlayOut, "set_rate", lambda self, rate: set_rate(self, 10 * rate))
     file = tmp_path / "served.json"
     options = [
         "serve",
