@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -64,8 +66,11 @@ class Gang:
         team.asked += 1
         # What several ranks take is stored once.
         shared = ray.put(data) if self._size > 1 else data
+        calls = [partial(getattr(rank, method).remote, number, shared, *args) for rank in team.ranks]
         try:
-            return await _all_of([getattr(rank, method).remote(number, shared, *args) for rank in team.ranks])
+            # Ray cancels with a request of Serve what that has called, which it knows by the context. But all ranks
+            # must do what one has begun, and every number has to come.
+            return await _all_of([Context().run(call) for call in calls])
         except RayActorError as error:
             raise self._lost(team.ranks) from error
         except RayTaskError as error:
@@ -73,6 +78,11 @@ class Gang:
                 # Ranks that did not fail alike are out of step.
                 self._end(team.ranks)
             raise
+
+    @property
+    def is_running(self) -> bool:
+        """Whether ranks are there to be asked at once."""
+        return self._team is not None
 
     async def peak_memory_gb(self) -> list[float]:
         """10⁹ bytes that PyTorch has held at most on each rank's GPU; nothing on the CPU."""

@@ -131,7 +131,9 @@ class BandStreams:
         return frames
 
     async def _forget(self, stream: str) -> None:
-        """Ranks that have died have forgotten it."""
+        """Ranks that have died have forgotten it: no others need be started for that."""
+        if not self._gang.is_running:
+            return
         try:
             await self._gang.ask("forget", stream)
         except ServiceError:
