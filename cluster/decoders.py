@@ -16,7 +16,7 @@ from .clients import DirectoryClient, StoreClient
 from .config import ClusterConfig
 from .gang import LEADER_CPUS, gang_bundles
 from .gateways import GatewayClient
-from .messages import CommittedChunk
+from .messages import CommittedChunk, StreamPlace
 from .peer import plain
 from .pieces import Piece, pieces_from, warm_up_pieces
 from .streams import make_streams
@@ -39,30 +39,29 @@ class DecoderReplica:
             raise
         self._following: Counter[str] = Counter()
 
-    async def follow(self, session: str, epoch: int) -> None:
+    async def follow(self, session: str, epoch: int, place: StreamPlace) -> None:
         """Send the session's frames, from the first one that its gateway has not had, as they are committed.
 
         A cache that another replica has lost is rebuilt by decoding the latents before that frame again. Ends only by
         an error: StaleEpoch when the session gets another owner, SessionUnknown or SessionEnded when it is over,
-        WorkerLost when its gateway is gone. Stays in the branch that grows when it begins.
+        WorkerLost when the stream has to be begun anew. Stays in the branch that grows when it begins.
         """
         self._following[session] += 1
         try:
-            await self._follow(session, epoch)
+            await self._follow(session, epoch, place)
         finally:
             self._following -= Counter([session])  # drops what reaches 0
 
-    async def _follow(self, session: str, epoch: int) -> None:
+    async def _follow(self, session: str, epoch: int, place: StreamPlace) -> None:
         size = self._config.piece_latents
         rate = self._config.preset.video.frame_rate
-        first = await self._gateway.next_frame_id(session)
-        branch, chunk, frame = await self._store.place_of_frame(session, first)
+        branch, chunk, frame = await self._store.place_of_frame(session, place.next_frame_id)
         chunks = _Chunks(self._store, session, epoch, branch)
         pieces = pieces_from(chunk, frame, size=size)
         piece = next(pieces)
         async with (
             self._streams.open() as stream,
-            VideoSender(session, epoch, watchers=self._gateway, frame_rate=rate) as sender,
+            VideoSender(session, place.stream, watchers=self._gateway, frame_rate=rate) as sender,
         ):
             for seen in warm_up_pieces(piece, reach=self._streams.reach_latents, size=size):
                 await stream.decode(latents_of(await chunks.get(seen.chunk), seen))

@@ -8,7 +8,7 @@ from ..errors import WorkerLost, WorldloomError, WrongGateway
 from .clients import DirectoryClient
 from .config import ClusterConfig
 from .events import Pace
-from .messages import BranchNote, InputBatch, Progress
+from .messages import BranchNote, InputBatch, Progress, StreamPlace
 from .peer import Peer
 from .video import RungWish, VideoPiece
 
@@ -57,29 +57,27 @@ class GatewayClient:
         batch: InputBatch = await self._ask(session, "collect", epoch, after_event, next_frame_id, pace)
         return batch
 
-    async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]:
-        wishes: tuple[RungWish, ...] = await self._ask(session, "wanted_video", epoch)
+    async def begin_stream(self, session: str, epoch: int) -> StreamPlace:
+        place: StreamPlace = await self._ask(session, "begin_stream", epoch)
+        return place
+
+    async def until_stream_ends(self, session: str, stream: str) -> None:
+        """Return when the stream has to be begun anew, at another frame or another gateway."""
+        while not await self._ask(session, "stream_has_ended", stream):
+            continue
+
+    async def wanted_video(self, session: str, stream: str) -> tuple[RungWish, ...]:
+        """Raises WorkerLost when the stream has to be begun anew."""
+        wishes: tuple[RungWish, ...] = await self._send(session, "wanted_video", stream)
         return wishes
+
+    async def push(self, session: str, stream: str, pieces: tuple[VideoPiece, ...]) -> None:
+        """Raises WorkerLost when the stream has to be begun anew."""
+        await self._send(session, "push", stream, pieces)
 
     async def next_frame_id(self, session: str) -> int:
         frame_id: int = await self._ask(session, "next_frame_id")
         return frame_id
-
-    async def until_moved_back(self, session: str) -> None:
-        """Return when frames are wanted that have been sent already."""
-        while not await self._ask(session, "moved_back"):
-            continue
-
-    async def push(self, session: str, pieces: tuple[VideoPiece, ...]) -> None:
-        """Raises WorkerLost when the session's gateway is gone: its stream has to be followed anew."""
-        try:
-            await self._gateways[await self._home(session)].call("push", session, pieces)
-        except WrongGateway as error:
-            self._homes.pop(session, None)
-            raise WorkerLost("the session has another gateway", hint="Follow its stream anew.") from error
-        except WorkerLost:
-            self._homes.pop(session, None)
-            raise
 
     async def report(self, session: str, progress: Progress) -> None:
         await self._tell(session, "report", progress)
@@ -100,6 +98,13 @@ class GatewayClient:
                 return await self._gateways[await self._home(session)].call(method, session, *args)
             except (WrongGateway, WorkerLost):
                 self._homes.pop(session, None)
+
+    async def _send(self, session: str, method: str, *args: Any) -> Any:
+        try:
+            return await self._gateways[await self._home(session)].call(method, session, *args)
+        except (WrongGateway, WorkerLost) as error:
+            self._homes.pop(session, None)
+            raise WorkerLost("the session's stream is somewhere else", hint="Begin it anew.") from error
 
     async def _tell(self, session: str, method: str, *args: Any) -> None:
         home = self._homes.get(session) or await self._directory.home(session)

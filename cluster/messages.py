@@ -317,6 +317,15 @@ class BranchNote:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StreamPlace:
+    """Where a session's stream is to be followed from, and the right to do so."""
+
+    stream: str
+    """Nobody else may send frames, until another one is begun or frames are wanted again that have been sent."""
+    next_frame_id: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """How far a session is."""
 

@@ -18,7 +18,7 @@ from .clients import DirectoryClient, StoreClient
 from .config import ClusterConfig
 from .events import Event
 from .gateways import GatewayClient
-from .messages import SavedWorld
+from .messages import SavedWorld, StreamPlace
 
 log = logging.getLogger(__name__)
 
@@ -120,24 +120,23 @@ class SessionLoop:
 
     async def _keep_streaming(self) -> None:
         """Have some decoder replica follow the branch that grows, from the first frame that its gateway lacks; another
-        one when it is lost."""
+        one when it is lost, and again when the gateway wants other frames."""
         while True:
             self._branched.clear()
-            moved_back = self._gateway.until_moved_back(self.session)
-            await _until_first(self._follow(), self._branched.wait(), moved_back)
+            place = await self._gateway.begin_stream(self.session, self.epoch)
+            ended = self._gateway.until_stream_ends(self.session, place.stream)
+            await _until_first(self._follow(place), self._branched.wait(), ended)
 
-    async def _follow(self) -> None:
-        decoders = serve.get_app_handle(self._config.decoders_app)
-        while True:
-            response: Any = decoders.follow.remote(self.session, self.epoch)
-            try:
-                await response
-            except asyncio.CancelledError:
-                response.cancel()
-                raise
-            except (RayActorError, RayServeException, ServiceError) as error:
-                log.warning("session %s needs another decoder: %s", self.session, type(error).__name__)
-                await asyncio.sleep(FOLLOW_AGAIN_S)
+    async def _follow(self, place: StreamPlace) -> None:
+        response: Any = serve.get_app_handle(self._config.decoders_app).follow.remote(self.session, self.epoch, place)
+        try:
+            await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except (RayActorError, RayServeException, ServiceError) as error:
+            log.warning("session %s needs another decoder: %s", self.session, type(error).__name__)
+            await asyncio.sleep(FOLLOW_AGAIN_S)
 
 
 async def _until_first(*jobs: Coroutine[Any, Any, object]) -> None:

@@ -17,18 +17,18 @@ from .video import RungWish, VideoPiece
 class Watchers(Protocol):
     """Those who watch a session: `GatewayClient` where it runs on a cluster."""
 
-    async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]: ...
+    async def wanted_video(self, session: str, stream: str) -> tuple[RungWish, ...]: ...
 
-    async def push(self, session: str, pieces: tuple[VideoPiece, ...]) -> None: ...
+    async def push(self, session: str, stream: str, pieces: tuple[VideoPiece, ...]) -> None: ...
 
 
 class VideoSender:
     """Sends piece after piece, each while the next one is decoded. Waits while nobody watches, and while the watchers'
     gateways take nothing: what is not wanted is not decoded either, but for one piece."""
 
-    def __init__(self, session: str, epoch: int, *, watchers: Watchers, frame_rate: float) -> None:
+    def __init__(self, session: str, stream: str, *, watchers: Watchers, frame_rate: float) -> None:
         self._session = session
-        self._epoch = epoch
+        self._stream = stream
         self._watchers = watchers
         self._encoders = SessionEncoders(frame_rate)
         self._sending: asyncio.Task[None] | None = None
@@ -38,14 +38,14 @@ class VideoSender:
     async def send(self, chunk: CommittedChunk, first_frame: int, frames: Frames, decode_s: float) -> None:
         """Take frames in, the first one being number `first_frame` of the chunk, once the ones before are sent.
 
-        Raises what sending those raised: StaleEpoch, SessionEnded, WorkerLost.
+        Raises what sending those raised: SessionEnded, WorkerLost where the stream has to be begun anew.
         """
         if self._sending is not None:
             await self._sending
         self._sending = asyncio.create_task(self._send(chunk, first_frame, frames, decode_s))
 
     async def _send(self, chunk: CommittedChunk, first_frame: int, frames: Frames, decode_s: float) -> None:
-        while not (wishes := await self._watchers.wanted_video(self._session, self._epoch)):
+        while not (wishes := await self._watchers.wanted_video(self._session, self._stream)):
             continue
         self.layout = layout_for(wishes)
         started = time.perf_counter()
@@ -58,7 +58,7 @@ class VideoSender:
             )
             for rung, images in encoded.items()
         ]
-        await self._watchers.push(self._session, tuple(pieces))
+        await self._watchers.push(self._session, self._stream, tuple(pieces))
 
     async def __aenter__(self) -> Self:
         return self

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..cluster.attendance import Role
 from ..cluster.events import Event, Pace
 from ..cluster.limits import SessionLimits
-from ..cluster.messages import BranchNote, ChunkNote, InputBatch, Phase, Progress, SessionInfo
+from ..cluster.messages import BranchNote, ChunkNote, InputBatch, Phase, Progress, SessionInfo, StreamPlace
 from ..cluster.video import Rung
-from ..errors import NotAuthorized, Overloaded, PlayerTaken, WorldloomError
+from ..errors import NotAuthorized, Overloaded, PlayerTaken, WorldloomError, WrongGateway
 from .fan_out import FanOut, Member, Pieces
 from .inputs import POLL_S, Inputs
 from .latency import Observe
@@ -54,6 +55,14 @@ class _Player:
     lost_at: float = 0.0
 
 
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """What one decoder sends, from the frame on that was next when it began."""
+
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Channel:
     """One player and any number of viewers. A lost player's seat is kept for a while."""
 
@@ -80,7 +89,8 @@ class Channel:
         self._frame_rate = frame_rate
         self._player: _Player | None = None
         self._progress = Progress(phase=info.phase, branch=info.branch, chunk=info.chunk)
-        self._moved_back = asyncio.Event()
+        self._stream = _Stream()
+        """Until somebody begins one, nobody knows its name."""
 
     @property
     def viewers(self) -> int:
@@ -151,8 +161,31 @@ class Channel:
         if member.role is Role.PLAYER:
             self.inputs.report(report)
 
-    def push(self, pieces: Pieces) -> None:
-        """One piece of the stream, in the rungs that are watched."""
+    def begin_stream(self, epoch: int) -> StreamPlace:
+        """Only who knows the place returned may send frames from now on. Raises StaleEpoch to an owner that has been
+        replaced, SessionEnded when there is no session."""
+        self.inputs.admit(epoch)
+        self._end_stream()
+        return StreamPlace(stream=self._stream.name, next_frame_id=self.fan_out.next_frame_id)
+
+    async def stream_has_ended(self, stream: str) -> bool:
+        """Wait for a while. True: it has to be begun anew."""
+        now = self._stream
+        if now.name == stream:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await now.ended.wait()
+        return now.name != stream or now.ended.is_set()
+
+    def require_stream(self, stream: str) -> None:
+        """Raises WrongGateway unless this is what is followed now."""
+        if stream != self._stream.name:
+            raise WrongGateway("this stream is not followed any more", hint="Begin it anew.")
+
+    def push(self, stream: str, pieces: Pieces) -> None:
+        """One piece of the stream, in the rungs that are watched. Raises WrongGateway unless it is followed: a piece
+        that was on its way while the stream moved would leave out frames, or continue another encoder's video."""
+        self.require_stream(stream)
         packets = pieces[0].packets
         if self.fan_out.next_frame_id == 0 == packets[0].frame_id:
             self._on_first_frame(time.time() - self._created_at)
@@ -165,6 +198,7 @@ class Channel:
 
     def branched(self, note: BranchNote) -> None:
         """The world goes on from an earlier place."""
+        self._end_stream()
         self.fan_out.branched(note)
         settled = self.inputs.branched(self.fan_out.next_frame_id)
         if settled:
@@ -200,14 +234,9 @@ class Channel:
         self._tell_pace()
         return await self.inputs.collect(epoch, next_frame_id=next_frame_id)
 
-    async def moved_back(self) -> bool:
-        """Wait for a while. True, once: frames are wanted that have been sent already."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(POLL_S):
-                await self._moved_back.wait()
-        is_wanted = self._moved_back.is_set()
-        self._moved_back.clear()
-        return is_wanted
+    def _end_stream(self) -> None:
+        before, self._stream = self._stream, _Stream()
+        before.ended.set()
 
     def _start(self, guest: Guest, received: int) -> int:
         """Where a guest's stream begins."""
@@ -218,7 +247,7 @@ class Channel:
         if start is None and guest.role is Role.PLAYER:
             # The decoder goes back to what was lost on the way.
             fan_out.start_again(received)
-            self._moved_back.set()
+            self._end_stream()
             return received
         return fan_out.newest_start(rung) if start is None else start
 

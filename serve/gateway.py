@@ -15,7 +15,7 @@ from ..cluster.clients import DirectoryClient
 from ..cluster.config import GATEWAY, ClusterConfig
 from ..cluster.events import Pace
 from ..cluster.gateways import Gateways
-from ..cluster.messages import BranchNote, InputBatch, Progress, SessionInfo
+from ..cluster.messages import BranchNote, InputBatch, Progress, SessionInfo, StreamPlace
 from ..cluster.verbs import Verbs
 from ..cluster.video import RungWish, VideoPiece
 from ..errors import WorkerLost, WorldloomError
@@ -132,22 +132,26 @@ class Gateway:
         channel = self._hall.channel(session)
         return await channel.collect(epoch, after_event=after_event, next_frame_id=next_frame_id, pace=pace)
 
-    async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]:
+    async def begin_stream(self, session: str, epoch: int) -> StreamPlace:
+        """See `Channel.begin_stream`."""
+        return self._hall.channel(session).begin_stream(epoch)
+
+    async def stream_has_ended(self, session: str, stream: str) -> bool:
+        """See `Channel.stream_has_ended`."""
+        return await self._hall.channel(session).stream_has_ended(stream)
+
+    async def wanted_video(self, session: str, stream: str) -> tuple[RungWish, ...]:
         """What to encode of the session's next piece. Where nothing is wanted, waits for a while, and returns nothing.
-        Raises StaleEpoch to an owner that has been replaced, SessionEnded when there is no session."""
+        Raises WrongGateway where another stream is to be followed, SessionEnded when there is no session."""
         channel = self._hall.channel(session)
-        channel.inputs.admit(epoch)
+        channel.require_stream(stream)
         if not channel.fan_out.wishes():
             await asyncio.sleep(WATCH_S)
         return channel.fan_out.wishes()
 
-    async def push(self, session: str, pieces: tuple[VideoPiece, ...]) -> None:
+    async def push(self, session: str, stream: str, pieces: tuple[VideoPiece, ...]) -> None:
         """See `Channel.push`."""
-        self._hall.channel(session).push(pieces)
-
-    async def moved_back(self, session: str) -> bool:
-        """See `Channel.moved_back`."""
-        return await self._hall.channel(session).moved_back()
+        self._hall.channel(session).push(stream, pieces)
 
     async def next_frame_id(self, session: str) -> int:
         """The first frame of the session that has not been sent."""

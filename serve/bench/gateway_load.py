@@ -107,15 +107,16 @@ class Senders:
         )
 
     async def _send(self, session: str, load: Load, images: tuple[bytes, ...], began: float) -> None:
+        stream = (await self._gateway.begin_stream.remote(session, EPOCH)).stream
         for first in range(0, load.frames, PIECE_FRAMES):
             due = began + first / load.frame_rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            wishes = await self._gateway.wanted_video.remote(session, EPOCH)
+            wishes = await self._gateway.wanted_video.remote(session, stream)
             if time.monotonic() > due + load.piece_s or not wishes:
                 continue
             packets = _packets(first, images, load)
             await self._gateway.push.remote(
-                session, tuple(VideoPiece(rung=wish.rung, packets=packets) for wish in wishes)
+                session, stream, tuple(VideoPiece(rung=wish.rung, packets=packets) for wish in wishes)
             )
 
 

@@ -12,7 +12,7 @@ from worldloom.cluster.messages import Codec, CommittedChunk, StageTimes
 from worldloom.cluster.pictures import Layout
 from worldloom.cluster.video import Rung, RungWish, VideoPiece
 from worldloom.cluster.video_sender import VideoSender
-from worldloom.errors import StaleEpoch
+from worldloom.errors import WorkerLost
 from worldloom.memory.records import ChunkRecord
 
 FRAMES = 40
@@ -51,19 +51,19 @@ class Audience:
         self.pushed: list[tuple[VideoPiece, ...]] = []
         self.error: Exception | None = None
 
-    async def wanted_video(self, session: str, epoch: int) -> tuple[RungWish, ...]:
+    async def wanted_video(self, session: str, stream: str) -> tuple[RungWish, ...]:
         self.asked.set()
         await asyncio.sleep(0.001)
         if self.error is not None:
             raise self.error
         return self.wishes
 
-    async def push(self, session: str, pieces: tuple[VideoPiece, ...]) -> None:
+    async def push(self, session: str, stream: str, pieces: tuple[VideoPiece, ...]) -> None:
         self.pushed.append(pieces)
 
 
 def sender(audience: Audience) -> VideoSender:
-    return VideoSender("s", 1, watchers=audience, frame_rate=16.0)
+    return VideoSender("s", "stream", watchers=audience, frame_rate=16.0)
 
 
 def frames(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -119,14 +119,14 @@ def test_nothing_more_is_taken_while_nobody_watches() -> None:
     asyncio.run(scene())
 
 
-def test_an_owner_that_has_been_replaced_is_told_with_the_next_piece() -> None:
+def test_a_sender_whose_stream_has_ended_is_told_with_the_next_piece() -> None:
     async def scene() -> None:
         audience = Audience(RungWish(rung=PICTURE))
-        audience.error = StaleEpoch("epoch 1 has been replaced")
+        audience.error = WorkerLost("the stream is somewhere else")
         async with sender(audience) as sending:
             await sending.send(committed(), 0, frames(8), 0.0)
             await audience.asked.wait()
-            with pytest.raises(StaleEpoch):
+            with pytest.raises(WorkerLost):
                 await sending.send(committed(), 8, frames(8), 0.0)
 
     asyncio.run(scene())

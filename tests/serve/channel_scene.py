@@ -19,6 +19,7 @@ from worldloom.serve.protocol.generated import session_pb2 as pb
 
 RATE = 10.0
 GRACE_S = 30.0
+EPOCH = 1
 JPEG = Rung(codec=Codec.JPEG, width=64, height=64, kbit_per_s=1000)
 H264 = Rung(codec=Codec.H264, width=64, height=64, kbit_per_s=500)
 
@@ -100,6 +101,7 @@ class Scene:
         self.now = 100.0
         self.info = session_info(**info)
         self.channel = Channel(self.info, frame_rate=RATE, clock=lambda: self.now)
+        self.epoch = EPOCH
         self._numbers = itertools.count(1)
 
     def sit(self, role: Role = Role.PLAYER, *, rung: Rung = JPEG, seat: str | None = None, **more: Any) -> Seated:
@@ -119,16 +121,18 @@ class Scene:
         return Seated(member)
 
     def push(self, *ids: int, **more: Any) -> None:
-        self.channel.push(pieces(*ids, **more))
+        """A decoder that begins now sends a piece."""
+        self.channel.push(self.channel.begin_stream(self.epoch).stream, pieces(*ids, **more))
 
     def show(self, who: Seated, frame_id: int) -> None:
         """A guest reports that it has shown all up to this frame."""
         self.channel.report_buffer(who.member.connection, pb.BufferReport(next_frame_id=frame_id + 1))
 
     async def collect(
-        self, *, epoch: int = 1, after: int = 0, frame: int = 0, pace: Pace = Pace.PLAYING
+        self, *, epoch: int = EPOCH, after: int = 0, frame: int = 0, pace: Pace = Pace.PLAYING
     ) -> tuple[int, ...] | None:
         """Ids of the events handed out; None when nothing is due."""
+        self.epoch = max(self.epoch, epoch)
         batch = await self.channel.collect(epoch, after_event=after, next_frame_id=frame, pace=pace)
         return tuple(event.event_id for event in batch.events) if batch.is_due else None
 

@@ -13,12 +13,12 @@ from worldloom.cluster.events import Pause
 from worldloom.cluster.limits import SessionLimits
 from worldloom.cluster.messages import BranchNote, Phase, Progress
 from worldloom.cluster.video import Rung
-from worldloom.errors import NotAuthorized, Overloaded, PlayerTaken, SessionEnded, WorldLost
+from worldloom.errors import NotAuthorized, Overloaded, PlayerTaken, SessionEnded, StaleEpoch, WorldLost, WrongGateway
 from worldloom.serve.channel import VIEWER_LIMITS, Channel
 from worldloom.serve.protocol.generated import session_pb2 as pb
 from worldloom.serve.wire import bye
 
-from .channel_scene import GRACE_S, H264, JPEG, RATE, Scene, event, pieces, play
+from .channel_scene import EPOCH, GRACE_S, H264, JPEG, RATE, Scene, event, pieces, play
 
 VIEWER = Role.VIEWER
 
@@ -42,9 +42,10 @@ def test_a_player_that_resumes_gets_all_that_was_lost_on_the_way_and_nothing_twi
         it.push(3, 4, 5)
         it.channel.leave(player.member.connection, is_bye=False)
         again = it.sit(seat=player.member.seat, next_frame_id=2)
-        it.push(6, 7)
+        stream = it.channel.begin_stream(EPOCH).stream
+        it.channel.push(stream, pieces(6, 7))
         assert (await again.read()).frames == [2, 3, 4, 5, 6, 7]
-        assert not await moved_back(it)
+        assert not await has_ended(it, stream)
 
     play(scene)
 
@@ -65,18 +66,44 @@ def test_a_player_that_resumes_video_gets_it_from_a_key_frame_that_its_decoder_c
 
 def test_the_decoder_goes_back_where_the_gateway_has_kept_too_little() -> None:
     async def scene(it: Scene) -> None:
+        place = it.channel.begin_stream(EPOCH)
+        waiting = [asyncio.ensure_future(it.channel.stream_has_ended(place.stream)) for _ in range(2)]
+        await it.settle()
         player = it.sit(next_frame_id=30)
-        assert await moved_back(it) and it.channel.fan_out.next_frame_id == 30
+        # All who wait hear it, also who was forgotten by its caller and only waits on.
+        assert await asyncio.gather(*waiting) == [True, True] and it.channel.fan_out.next_frame_id == 30
+        with pytest.raises(WrongGateway):
+            it.channel.push(place.stream, pieces(97, 98))
         it.push(*range(30, 60))
         assert (await player.read()).frames == list(range(30, 60))
 
     play(scene, next_frame_id=97)
 
 
-def test_a_player_without_a_past_is_shown_where_its_world_stands() -> None:
+def test_only_the_newest_decoder_of_the_newest_owner_sends() -> None:
     async def scene(it: Scene) -> None:
         player = it.sit()
-        assert await moved_back(it)
+        old, new = (it.channel.begin_stream(epoch) for epoch in (1, 2))
+        it.channel.push(new.stream, pieces(0, 1))
+        with pytest.raises(WrongGateway):
+            it.channel.push(old.stream, pieces(2, 3))
+        with pytest.raises(StaleEpoch):
+            it.channel.begin_stream(1)
+        assert await has_ended(it, old.stream) and not await has_ended(it, new.stream)
+        assert (await player.read()).frames == [0, 1]
+        it.channel.branched(BranchNote(branch=1, parent=0, chunk=0, next_frame_id=57))
+        with pytest.raises(WrongGateway):
+            it.channel.push(new.stream, pieces(57, 58))
+        assert it.channel.begin_stream(2).next_frame_id == 57
+
+    play(scene)
+
+
+def test_a_player_without_a_past_is_shown_where_its_world_stands() -> None:
+    async def scene(it: Scene) -> None:
+        stream = it.channel.begin_stream(EPOCH).stream
+        player = it.sit()
+        assert await has_ended(it, stream)
         it.push(*range(90, 97))
         assert (await player.read()).frames == [96]
 
@@ -124,6 +151,7 @@ def test_whoever_comes_whenever_begins_at_a_key_frame_and_goes_on_at_one_after_a
         everybody = [it.sit(rung=H264)]
         here = everybody.copy()
         encoded: set[Rung] = set()
+        stream = it.channel.begin_stream(EPOCH).stream
         for step, what in steps:
             if step == "join":
                 here.append(it.sit(VIEWER, rung=what))
@@ -135,7 +163,7 @@ def test_whoever_comes_whenever_begins_at_a_key_frame_and_goes_on_at_one_after_a
                 made = pieces(*range(first, first + what), key=wishes.get(H264, True) or H264 not in encoded)
                 encoded = set(wishes)
                 if kept := tuple(piece for piece in made if piece.rung in wishes):
-                    it.channel.push(kept)
+                    it.channel.push(stream, kept)
             elif step == "read":
                 await everybody[what % len(everybody)].read()
             elif here[what % len(here)].member.role is VIEWER:
@@ -187,8 +215,9 @@ def test_the_time_to_a_worlds_first_frame_is_told_once() -> None:
     async def scene(it: Scene) -> None:
         told: list[float] = []
         channel = Channel(it.info, frame_rate=RATE, on_first_frame=told.append)
+        stream = channel.begin_stream(EPOCH).stream
         for ids in ((0, 1), (0, 1), (2, 3)):
-            channel.push(pieces(*ids))
+            channel.push(stream, pieces(*ids))
         assert len(told) == 1 and told[0] > 0
 
     play(scene)
@@ -274,14 +303,16 @@ def test_the_end_is_told_to_all_with_its_reason() -> None:
             assert await guest.member.mailbox.take() == []
         with pytest.raises(SessionEnded):
             await it.collect()
+        with pytest.raises(SessionEnded):
+            it.channel.begin_stream(EPOCH)
 
     play(scene)
 
 
-async def moved_back(it: Scene) -> bool:
-    """Whether the decoder is asked to go back, now."""
+async def has_ended(it: Scene, stream: str) -> bool:
+    """Whether the decoder is to begin anew, now."""
     try:
         async with asyncio.timeout(0.01):
-            return await it.channel.moved_back()
+            return await it.channel.stream_has_ended(stream)
     except TimeoutError:
         return False

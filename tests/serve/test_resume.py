@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+import contextlib
+from dataclasses import dataclass, replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from worldloom.cluster.attendance import Role
 from worldloom.cluster.events import Pace
 from worldloom.cluster.video import Rung
+from worldloom.errors import WrongGateway
 from worldloom.serve.channel import Channel
 from worldloom.serve.inputs import START_GRACE_S
 from worldloom.serve.protocol.generated import session_pb2 as pb
 
-from .channel_scene import H264, JPEG, RATE, Scene, Seated, event
+from .channel_scene import H264, JPEG, RATE, Scene, Seated, event, pieces
 
 CHUNK = 10
-STEPS = st.sampled_from(["frames", "read", "lose", "resume", "gateway dies", "event", "viewer"])
+STEPS = st.sampled_from(["frames", "late frames", "read", "lose", "resume", "gateway dies", "event", "viewer"])
+
+
+@dataclass
+class Decoder:
+    """It goes on from where it began, whatever has become of its stream."""
+
+    stream: str
+    next_frame_id: int
 
 
 class Story:
@@ -35,11 +45,16 @@ class Story:
         self.client: Seated | None = None
         self.seat = ""
         self.viewers: list[Seated] = []
+        self.decoders: list[Decoder] = []
+        """The last one is followed, unless it has been told that its stream has ended."""
 
     async def step(self, name: str, amount: int) -> None:
         match name:
             case "frames":
                 await self.frames(amount)
+            case "late frames" if self.decoders:
+                decoder = self.decoders[amount % len(self.decoders)]
+                self.send(decoder, decoder.next_frame_id, amount)
             case "read" if self.client is not None:
                 await self.read(amount)
             case "lose" if self.client is not None:
@@ -68,7 +83,8 @@ class Story:
 
     async def frames(self, amount: int) -> None:
         """The decoder sends a piece of the newest chunk; before it sends what is not made yet, a chunk is made."""
-        first = self.scene.channel.fan_out.next_frame_id
+        decoder = self.decoder()
+        first = decoder.next_frame_id
         if first >= self.committed:
             self.scene.channel.inputs.connect(first)
             self.scene.now += START_GRACE_S
@@ -77,9 +93,28 @@ class Story:
             )
             self.taken += [one.event_id for one in batch.events]
             self.committed += CHUNK
-        applied = tuple((event_id, first) for event_id in self.taken) if first % CHUNK == 0 else None
+        self.send(decoder, first, amount)
+
+    def decoder(self) -> Decoder:
+        """Who follows the stream; another one where it has ended."""
+        channel = self.scene.channel
+        with contextlib.suppress(WrongGateway):
+            if self.decoders:
+                channel.require_stream(self.decoders[-1].stream)
+                return self.decoders[-1]
+        place = channel.begin_stream(1)
+        self.decoders.append(Decoder(place.stream, place.next_frame_id))
+        return self.decoders[-1]
+
+    def send(self, decoder: Decoder, first: int, amount: int) -> None:
+        """A piece of what is committed comes from a decoder: from any, for no call stops one at once."""
         last = min(first + amount, (first // CHUNK + 1) * CHUNK, self.committed)
-        self.scene.push(*range(first, last), applied=applied)
+        if first >= last:
+            return
+        decoder.next_frame_id = last
+        applied = tuple((event_id, first) for event_id in self.taken) if first % CHUNK == 0 else None
+        with contextlib.suppress(WrongGateway):
+            self.scene.channel.push(decoder.stream, pieces(*range(first, last), applied=applied))
 
     async def read(self, amount: int) -> None:
         """The client takes some messages, and drops frames that it has seen."""
@@ -94,7 +129,12 @@ class Story:
                     self.unapplied.remove(one.event_id)
 
 
+LATE = [("frames", 5), ("gateway dies", 1), ("resume", 1), ("late frames", 5), ("read", 12)]
+"""A decoder goes on while its stream goes back."""
+
+
 @settings(max_examples=150, deadline=None)
+@example(JPEG, LATE)
 @given(st.sampled_from([JPEG, H264]), st.lists(st.tuples(STEPS, st.integers(1, 12)), max_size=60))
 def test_every_frame_comes_once_and_every_input_counts_once(rung: Rung, steps: list[tuple[str, int]]) -> None:
     async def run() -> None:

@@ -97,7 +97,7 @@ async def frames_of(servers: Servers, receive: Callable[[], Coroutine[Any, Any, 
     channel = servers.here.hall.channel("s")
     rung = channel.fan_out.members[0].watching.wanted
     one = pieces(0, 1, 2)[0]
-    channel.push((type(one)(rung=rung, packets=one.packets),))
+    channel.push(channel.begin_stream(1).stream, (type(one)(rung=rung, packets=one.packets),))
     frames: list[bytes] = []
     while len(frames) < 3:
         message = await receive()
