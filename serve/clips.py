@@ -185,13 +185,18 @@ def _draw_caption(sheet: Image.Image, tile: Tile, left: int, top: int, width: in
     sheet.paste(strip, (left + width - strip.width, top + 5), strip)
 
 
-def _open_mp4(path: Path) -> Any:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, in a folder that is made where there is none. Raises ConfigError when it cannot be made."""
     _make_folder(path)
     try:
-        # PyAV opens the file with the first packet; a place that cannot be written is to be known before any work.
-        path.write_bytes(b"")
+        path.write_bytes(content)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def _open_mp4(path: Path) -> Any:
+    # PyAV opens the file with the first packet; a place that cannot be written is to be known before any work.
+    write_file(path, b"")
     return av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
 
 

@@ -15,7 +15,7 @@ from worldloom_client import Credential, StartRequest, World, WorldFrame, WorldI
 
 from ..errors import ServiceError
 from .actions import Actions, Held
-from .clips import ClipWriter, ContactSheet
+from .clips import ClipWriter, ContactSheet, write_file
 from .remote_errors import known_errors
 
 OnFrame = Callable[[World, WorldFrame], None]
@@ -88,7 +88,7 @@ async def record(
     """Open a world, play all actions, and write the clip and, if asked for, the contact sheet under `title` and the
     exported world.
 
-    Raises what the service reports; what came before is on disk then.
+    Raises what the service reports, and ConfigError where a file cannot be written; what came before is on disk then.
     """
     seen = Measurements(started_s=time.monotonic())
     with known_errors():
@@ -113,7 +113,7 @@ async def record(
                 else:
                     raise ServiceError(f"the session ended after {seen.frames} of {len(actions)} frames")
             if export is not None:
-                export.write_bytes(await service.export_world(opened.session_id, token=opened.token))
+                write_file(export, await service.export_world(opened.session_id, token=opened.token))
     if sheet is not None:
         pictures.save(sheet)
     return seen

@@ -79,7 +79,7 @@ def mixed_frames(source: Tensor) -> Tensor:
 
 
 def _convolved(frames: Tensor, filters: Tensor) -> Tensor:
-    """Frames (P, H + 1, W + 1, C) convolved in space, (P, H + 1, W + 1, N); see `products_of` for the margin."""
+    """Frames (P, H + 1, W + 1, C) convolved in space, (P, H + 1, W + 1, N); margin: see `library.products_of`."""
     x = frames.permute(0, 3, 1, 2)
     if not x.is_cuda:
         return F.conv2d(x, filters, padding=1).permute(0, 2, 3, 1).contiguous()

@@ -38,9 +38,9 @@ def format_served(record: ServedRecord) -> str:
             f"frames a second       {record.fps:9.2f}" + _in_all(record),
             f"late frames           {record.late_frames:9d} of {record.frames}",
             f"action to frame       {_seconds(record.action_to_frame_p50_s, record.action_to_frame_p95_s)}",
-            f"prompt to frame       {_seconds(record.create_to_frame_text_p50_s, record.create_to_frame_text_p95_s)}",
+            f"text to frame         {_seconds(record.create_to_frame_text_p50_s, record.create_to_frame_text_p95_s)}",
             f"image to frame        {_seconds(record.create_to_frame_image_p50_s, record.create_to_frame_image_p95_s)}",
-            f"image to first clip   {_seconds(record.create_to_clip_p50_s, record.create_to_clip_p95_s)}",
+            f"image to clip         {_seconds(record.create_to_clip_p50_s, record.create_to_clip_p95_s)}",
             "",
             _provenance(record),
         ]

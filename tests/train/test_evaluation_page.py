@@ -59,6 +59,9 @@ def test_pages_without_marks_and_files_without_figures_are_refused(tmp_path: Pat
     (tmp_path / "drift" / "drift.json").write_text('{"preset": "pocket"}')
     with pytest.raises(ConfigError, match=r"drift\.json lacks"):
         filled(PAGE, tmp_path, "results")
+    (tmp_path / "drift" / "drift.json").write_text("cut off {")
+    with pytest.raises(ConfigError, match=r"drift\.json is no JSON"):
+        filled(PAGE, tmp_path, "results")
 
 
 def test_the_command_writes_the_page_that_is_in_the_repository(tmp_path: Path) -> None:

@@ -36,12 +36,13 @@ def _block(name: str, results: Path, link: str) -> str:
     path = folder / f"{name}.json"
     if not path.is_file():
         return f"{MISSING}\n"
-    document = json.loads(path.read_text(encoding="utf-8"))
     try:
+        document = json.loads(path.read_text(encoding="utf-8"))
         _, _, figures = Report.from_json(document).markdown().partition("\n\n")
         made_by = _made_by(document)
-    except KeyError as error:
-        raise ConfigError(f"{path} lacks {error}", hint="Make it again by worldloom eval … --json.") from error
+    except (KeyError, json.JSONDecodeError) as error:
+        lacks = f"lacks {error}" if isinstance(error, KeyError) else f"is no JSON: {error}"
+        raise ConfigError(f"{path} {lacks}", hint="Make it again by worldloom eval … --json.") from error
     pictures = [f"![{picture.stem}]({link}/{name}/{picture.name})" for picture in sorted(folder.glob("*.jpg"))]
     return "\n\n".join([figures.strip(), made_by, *pictures]) + "\n"
 
