@@ -75,6 +75,10 @@ class DecoderReplica:
                 await sender.send(committed, piece.first_frame + seen_frames, frames[seen_frames:], decode_s)
                 piece, frame = next(pieces), 0
 
+    async def check_health(self) -> None:
+        """For Serve; see `WorkerGroup.check_health`."""
+        await self._streams.check()
+
     async def following(self) -> tuple[int, tuple[str, ...]]:
         """Process id, and the sessions that this replica follows."""
         return os.getpid(), tuple(self._following)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextvars import Context
@@ -18,6 +19,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from ..errors import DoesNotFit, WorkerLost, WorldloomError
 from .config import ClusterConfig
 from .member import Meeting, Member
+
+log = logging.getLogger(__name__)
 
 LEADER_CPUS = 0.1
 RANK_CPUS = 0.5
@@ -49,6 +52,7 @@ class Gang:
         self._gpu_share = gpu_share
         self._team: _Team | None = None
         self._starting = asyncio.Lock()
+        self._mending: asyncio.Task[_Team] | None = None
 
     async def warm(self) -> tuple[int, ...]:
         """Start the ranks unless they run, and wait until they are warm. Returns their process ids.
@@ -84,6 +88,18 @@ class Gang:
         """Whether ranks are there to be asked at once."""
         return self._team is not None
 
+    async def check(self) -> None:
+        """Notice a rank that has died while nobody asked it for anything, and have others warm before somebody does.
+        Does not wait for them. Raises what went wrong with their start, until somebody's work has started some."""
+        if self._team is not None:
+            await self._look_after(self._team.ranks)
+        if self._team is not None:
+            return
+        if self._mending is not None and self._mending.done():
+            self._mending.result()
+        if self._mending is None or self._mending.done():
+            self._mending = asyncio.ensure_future(self._present())
+
     async def peak_memory_gb(self) -> list[float]:
         """10⁹ bytes that PyTorch has held at most on each rank's GPU; nothing on the CPU."""
         team = await self._present()
@@ -107,6 +123,15 @@ class Gang:
                     raise
                 self._team = _Team(ranks, tuple(pids))
             return self._team
+
+    async def _look_after(self, ranks: list[Any]) -> None:
+        """Let go of ranks of which one is dead. One that takes its time is not."""
+        answers = [asyncio.ensure_future(_value(rank.alive.remote())) for rank in ranks]
+        done, late = await asyncio.wait(answers, timeout=DEATH_NOTICE_S)
+        for answer in late:
+            answer.cancel()
+        if any(isinstance(answer.exception(), RayActorError) for answer in done):
+            log.warning("%s while nobody needed it", self._lost(ranks).message)
 
     async def _meeting(self, ranks: list[Any]) -> Meeting | None:
         """None for a rank that is alone. Raises DoesNotFit where ranks have to share a GPU."""

@@ -57,6 +57,11 @@ class WorkerGroup:
             if self._loops.get(session) is loop:
                 del self._loops[session]
 
+    async def check_health(self) -> None:
+        """For Serve: ranks that have died while they had nothing to do are started again at once. Raises where they
+        cannot be: after a few times Serve starts another group."""
+        await self._ranks.gang.check()
+
     async def pids(self) -> tuple[int, ...]:
         """Process ids of the leader and of the ranks, for tests that kill them."""
         return os.getpid(), *await self._ranks.gang.warm()

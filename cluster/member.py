@@ -88,6 +88,10 @@ class Member(ABC):
         """Be as fast from now on as later. Once all ranks have loaded."""
         await asyncio.wrap_future(self._thread.submit(self._warm_up))
 
+    async def is_alive(self) -> bool:
+        """Answers at once, also while the device works."""
+        return True
+
     def peak_memory_gb(self) -> float | None:
         """10⁹ bytes that PyTorch has held at most on this rank's GPU; None on the CPU."""
         if not self._config.uses_gpus:

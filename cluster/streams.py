@@ -45,6 +45,10 @@ class Streams(Protocol):
         """A new stream, whose cache goes with the block."""
         ...
 
+    async def check(self) -> None:
+        """See `Gang.check`."""
+        ...
+
     async def pids(self) -> tuple[int, ...]:
         """Process ids of ranks, where there are several."""
         ...
@@ -76,6 +80,9 @@ class LocalStreams:
     async def open(self) -> AsyncIterator[Stream]:
         """See `Streams`."""
         yield _LocalStream(self)
+
+    async def check(self) -> None:
+        """See `Streams`: this process answers."""
 
     async def pids(self) -> tuple[int, ...]:
         """See `Streams`."""
@@ -118,6 +125,10 @@ class BandStreams:
             yield stream
         finally:
             await asyncio.shield(self._forget(stream.name))
+
+    async def check(self) -> None:
+        """See `Streams`."""
+        await self._gang.check()
 
     async def pids(self) -> tuple[int, ...]:
         """See `Streams`."""

@@ -41,14 +41,18 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def group_pids() -> tuple[int, int]:
+    """Process ids of a group's leader and its rank."""
+    leader, rank = serve.get_app_handle("worldloom-groups").pids.remote().result(timeout_s=PATIENCE_S)
+    return leader, rank
+
+
 def kill_rank(_: str) -> None:
-    _, rank = serve.get_app_handle("worldloom-groups").pids.remote().result(timeout_s=PATIENCE_S)
-    kill(rank)
+    kill(group_pids()[1])
 
 
 def kill_leader(_: str) -> None:
-    leader, _ = serve.get_app_handle("worldloom-groups").pids.remote().result(timeout_s=PATIENCE_S)
-    kill(leader)
+    kill(group_pids()[0])
 
 
 def kill_decoder(session: str) -> None:
@@ -128,6 +132,17 @@ def test_a_player_comes_back_to_a_gateway_that_has_died(mock_service: ServiceHan
     shown = [frame for frame in frames if frame.frame_id < FRAMES]
     assert shown[0].frame_id <= 97
     assert [frame.data for frame in shown] == undisturbed[shown[0].frame_id :]
+
+
+def test_a_rank_that_dies_while_nobody_needs_it_is_replaced_before_somebody_does(mock_service: ServiceHandle) -> None:
+    leader, rank = group_pids()
+    kill(rank)
+    deadline = time.monotonic() + PATIENCE_S
+    # To be asked for its ranks tells the leader nothing of them.
+    while group_pids() == (leader, rank):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert group_pids()[0] == leader
 
 
 def test_a_session_deleted_while_its_group_is_down_stays_deleted(mock_service: ServiceHandle) -> None:

@@ -30,7 +30,8 @@ PATIENCE_S = 60.0
 
 @pytest.fixture(scope="module")
 def service(http_port: int) -> Iterator[ServiceHandle]:
-    cluster = ClusterConfig(preset=PRESET, name="gangs", sessions_per_group=2)
+    # Nobody looks after the ranks but who needs them.
+    cluster = ClusterConfig(preset=PRESET, name="gangs", sessions_per_group=2, health_check_s=60.0)
     told: list[str] = []
     config = ServiceConfig(cluster=cluster, wish=WISH, port=http_port, route_prefix="/gangs")
     with start_service(config, on_plan=told.extend) as handle:
