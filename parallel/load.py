@@ -12,7 +12,7 @@ from ..model.mixture import LOW_NOISE
 from ..model.preset import Preset
 from ..model.rollout import Rollout, RolloutParts
 from ..model.transformer import WorldTransformer
-from ..model.weights import choose_expert, expert_names, load_encoder, load_experts, load_text_encoder, torch_dtype
+from ..model.weights import choose_expert, load_encoder, load_experts, load_text_encoder, torch_dtype
 from .apply import SequenceSharding, shard_attention, sharded_parts
 from .loading import loading
 from .planner import Layout, Placement
@@ -30,31 +30,25 @@ class Shared:
     """The transformers of this rank."""
 
 
-def load_sharded_rollout(preset: Preset, ranks: Ranks, *, head_chunks: int = 1) -> Rollout:
-    """The rollout of `preset` over all ranks, which have to call it together and with the same clips.
+def load_layout(preset: Preset, ranks: Ranks, layout: Layout) -> Shared:
+    """This rank's share of `preset` as `layout` has it. As many ranks as that has call it together.
 
-    Every rank reads its own weights: the transformers, and on the first rank alone both encoders. Raises ConfigError,
+    Each reads its own weights: its transformers, and on the first rank alone both encoders. Raises ConfigError,
     CheckpointError or DoesNotFit.
     """
-    rollout, _ = _load(preset, SequenceSharding.of(preset, ranks), ranks, expert_names(preset), (), head_chunks)
-    return rollout
-
-
-def load_layout(preset: Preset, ranks: Ranks, layout: Layout, *, head_chunks: int = 1) -> Shared:
-    """This rank's share of `preset` as `layout` has it, on as many ranks as that has. Raises as above."""
     assert layout.gpus == ranks.size, "a layout is for all ranks"
     if layout.text_on_cpu:
         preset = replace(preset, text_device="cpu")
     if layout.placement is not Placement.PIPELINED:
         (stage,) = layout.stages
         sharding = SequenceSharding.of(preset, ranks)
-        rollout, experts = _load(preset, sharding, ranks, stage.experts, layout.cold, head_chunks)
+        rollout, experts = _load(preset, sharding, ranks, stage.experts, layout.cold)
         return Shared(rollout=rollout, experts=experts)
     front, back = layout.stages
     relay = Relay.of(ranks, front=front.ranks)
     sharding = SequenceSharding.of(preset, relay.side)
     mine, cold = (front.experts, layout.cold) if relay.is_front else (back.experts, ())
-    rollout, experts = _load(preset, sharding, ranks, mine, cold, head_chunks)
+    rollout, experts = _load(preset, sharding, ranks, mine, cold)
     return Shared(rollout=RelayRollout(preset, rollout, relay, sharding), experts=experts)
 
 
@@ -64,7 +58,6 @@ def _load(
     everyone: Ranks,
     names: Collection[str],
     cold: Sequence[str],
-    head_chunks: int,
 ) -> tuple[Rollout, dict[str, WorldTransformer]]:
     """A rollout with the experts of these names on the device, and those that are `cold` on the host."""
     # What will wait on the host comes by way of the device: only there it gets its form. So it goes first.
@@ -74,7 +67,7 @@ def _load(
         }
         experts = load_experts(preset, everyone.device, names, on_weights=count)
     for model in experts.values():
-        shard_attention(model, sharding, head_chunks=head_chunks)
+        shard_attention(model, sharding)
     encode_text, encode_image = _encoders(preset, everyone.device) if everyone.is_first else (_elsewhere, _elsewhere)
     parts = RolloutParts(
         expert_for=_choice(preset, experts, waiting),
