@@ -57,6 +57,7 @@ class Game:
             self.session_id, self.token = session.session_id, session.token
             yield self
         finally:
+            self.close()
             self._wait(opened.__aexit__(None, None, None))
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
@@ -80,9 +81,11 @@ class Game:
         asyncio.run_coroutine_threadsafe(viewer.watch(url, ticket.ticket), self._loop)
 
     def close(self) -> None:
-        """End the world."""
-        assert self._service is not None
-        self._wait(self._service.close(self.session_id, token=self.token))
+        """End the world, once."""
+        session_id, self.session_id = self.session_id, ""
+        if session_id:
+            assert self._service is not None
+            self._wait(self._service.close(session_id, token=self.token))
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
