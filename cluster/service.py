@@ -47,14 +47,15 @@ def check_gpus(config: ClusterConfig, *, available: float) -> None:
     if not config.uses_gpus:
         return
     ranks = config.groups * config.group_ranks
-    shares = ranks * config.rank_gpus + config.decoders * config.decoder_gpus
-    # More than half of a GPU leaves no room for another rank.
-    needed = max(shares, ranks) if config.rank_gpus > 0.5 else shares
+    decoding = config.decoders * config.decoder_ranks
+    shares = round(ranks * config.rank_share + decoding * config.decoder_share, 6)
+    # Ranks that decode together need a GPU each, and more than half of one leaves no room for another rank.
+    needed = max(shares, config.decoder_ranks, ranks if config.rank_gpus > 0.5 else 0)
     if needed > available:
         raise DoesNotFit(
             f"preset {config.preset.name!r} needs {needed:g} GPUs for {config.groups} groups of "
-            f"{config.group_ranks} and {config.decoders} decoders, Ray has {available:g}",
-            hint="Use a machine with a GPU, or a preset for the CPU: pocket.",
+            f"{config.group_ranks} and {config.decoders} decoders of {config.decoder_ranks}, Ray has {available:g}",
+            hint="Use a machine with more GPUs, ask for fewer, or use a preset for the CPU: pocket.",
         )
 
 
