@@ -16,6 +16,15 @@ class Denoisers:
     def __init__(self, config: ClusterConfig) -> None:
         self.gang = Gang(Rank, config, size=config.group_ranks, gpu_share=config.rank_share)
 
+    @property
+    def is_warm(self) -> bool:
+        """See `Gang`."""
+        return self.gang.is_warm
+
+    async def warm(self) -> None:
+        """See `Gang`."""
+        await self.gang.warm()
+
     async def step(self, job: ChunkJob, *, gateway: str) -> ChunkResult:
         """Denoise one chunk; this gateway hears of its steps. Raises WorkerLost when a rank died."""
         return joined(await self.gang.ask("step", job, gateway))

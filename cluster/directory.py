@@ -29,6 +29,7 @@ HOME_POLL_S = 1.0
 GATEWAY_BEATS = 3
 """After so many, each gateway that lives has told of itself."""
 MAX_ENDED = 256
+BETWEEN_GROUPS = (Phase.RECOVERING, Phase.WARMING_UP)
 
 
 def hash_token(token: str) -> str:
@@ -124,6 +125,8 @@ class Directory:
         await self._restored
         now = time.monotonic()
         self._groups[beat.group] = (beat, now)
+        if not beat.is_warm:
+            self._tell_warming()
         lost = []
         for session, epoch in beat.epochs.items():
             entry = self._entries.get(session)
@@ -276,6 +279,13 @@ class Directory:
         entry.deadline = time.monotonic() + self._config.lease_s
         self._report(session, Progress(phase=Phase.RECOVERING))
 
+    def _tell_warming(self) -> None:
+        """What sessions without a group wait for is one that warms up."""
+        for session, entry in self._entries.items():
+            if entry.phase is Phase.RECOVERING:
+                entry.phase = Phase.WARMING_UP
+                self._report(session, Progress(phase=Phase.WARMING_UP))
+
     def _queue(self, session: str) -> int:
         """A session finds no group that has room. Returns its place among those."""
         entry = self._entries[session]
@@ -301,7 +311,7 @@ class Directory:
             await asyncio.sleep(self._config.beat_s)
             now = time.monotonic()
             for session, entry in list(self._entries.items()):
-                is_orphan = entry.phase is Phase.RECOVERING and not entry.placement.is_running
+                is_orphan = entry.phase in BETWEEN_GROUPS and not entry.placement.is_running
                 if entry.deadline < now and (is_orphan or entry.phase is Phase.PLAYING):
                     log.warning("session %s: the lease of group %s has ended", session, entry.group)
                     entry.placement.restart()
@@ -312,7 +322,7 @@ class Directory:
 
     def _alive(self) -> list[GroupBeat]:
         oldest = time.monotonic() - self._config.lease_s
-        return [beat for beat, seen in self._groups.values() if seen >= oldest]
+        return [beat for beat, seen in self._groups.values() if seen >= oldest and beat.is_warm]
 
     def _entry(self, session: str) -> _Entry:
         if session not in self._entries:

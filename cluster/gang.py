@@ -54,6 +54,11 @@ class Gang:
         self._starting = asyncio.Lock()
         self._mending: asyncio.Task[_Team] | None = None
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether work begins at once."""
+        return self._team is not None
+
     async def warm(self) -> tuple[int, ...]:
         """Start the ranks unless they run, and wait until they are warm. Returns their process ids.
 

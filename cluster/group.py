@@ -35,12 +35,15 @@ class WorkerGroup:
         # Handed on in order of asking, and a session asks once a chunk: those in flight are of different sessions.
         self._turn = asyncio.Semaphore(config.chunks_in_flight)
         self._loops: dict[str, SessionLoop] = {}
+        warming = asyncio.ensure_future(self._beat(is_warm=False))
         try:
-            await self._ranks.gang.warm()
+            await self._ranks.warm()
         except WorldloomError as error:
             await self._directory.start_failed(plain(error))
             raise
-        self._beating = asyncio.ensure_future(self._beat())
+        finally:
+            warming.cancel()
+        self._beating = asyncio.ensure_future(self._beat(is_warm=True))
 
     async def play(self, session: str) -> None:
         """Own the session until it ends, another group takes it, or a rank dies, which raises WorkerLost.
@@ -66,11 +69,13 @@ class WorkerGroup:
         """Process ids of the leader and of the ranks, for tests that kill them."""
         return os.getpid(), *await self._ranks.gang.warm()
 
-    async def _beat(self) -> None:
+    async def _beat(self, *, is_warm: bool) -> None:
         while True:
             # A loop that waits for its first epoch is no owner yet.
             epochs = {session: loop.epoch for session, loop in self._loops.items() if loop.epoch > 0}
-            beat = GroupBeat(group=self._group, capacity=self._config.sessions_per_group, epochs=epochs)
+            beat = GroupBeat(
+                group=self._group, capacity=self._config.sessions_per_group, epochs=epochs, is_warm=is_warm
+            )
             try:
                 lost = await self._directory.beat(beat)
             except ServiceError as error:

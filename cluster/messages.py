@@ -19,6 +19,7 @@ class Phase(Enum):
     """What a session is doing."""
 
     QUEUED = "queued"
+    WARMING_UP = "warming_up"
     PLAYING = "playing"
     PAUSED = "paused"
     RECOVERING = "recovering"
@@ -185,6 +186,8 @@ class GroupBeat:
     """Sessions it admits."""
     epochs: dict[str, int]
     """Session → epoch, of the sessions that it owns."""
+    is_warm: bool = True
+    """Whether it takes sessions; else its ranks still load."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

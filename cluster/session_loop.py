@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from ray import serve
 from ray.exceptions import RayActorError
@@ -18,12 +18,21 @@ from .clients import DirectoryClient, StoreClient
 from .config import ClusterConfig
 from .events import Event
 from .gateways import GatewayClient
-from .messages import SavedWorld, StreamPlace
+from .messages import Phase, Progress, SavedWorld, StreamPlace
 
 log = logging.getLogger(__name__)
 
 FOLLOW_AGAIN_S = 0.1
 SENT_POLL_S = 0.05
+
+
+class Ranks(Denoiser, Protocol):
+    """What a session needs of its group's ranks; see `Denoisers`."""
+
+    @property
+    def is_warm(self) -> bool: ...
+
+    async def warm(self) -> None: ...
 
 
 class SessionLoop:
@@ -32,7 +41,7 @@ class SessionLoop:
     A chunk is denoised while the one before it is decoded: a decoder follows the store's commits by itself.
     """
 
-    def __init__(self, session: str, *, group: str, config: ClusterConfig, ranks: Denoiser, turn: Turn) -> None:
+    def __init__(self, session: str, *, group: str, config: ClusterConfig, ranks: Ranks, turn: Turn) -> None:
         """`turn` is shared by the group's sessions. It is handed on in order of asking, and a session asks once a
         chunk: so each of them gets every n-th turn."""
         self.session = session
@@ -72,6 +81,7 @@ class SessionLoop:
             players=self._gateway,
             on_branch=self._follow_branch,
         )
+        await self._warm_up(world)
         while True:
             batch = await self._gateway.collect(
                 self.session,
@@ -82,7 +92,16 @@ class SessionLoop:
             )
             if batch.is_due:
                 await self._end_if_played(world)
+                await self._warm_up(world)
                 world = await self._make_chunk(maker, world, batch.events)
+
+    async def _warm_up(self, world: SavedWorld) -> None:
+        """Wait for ranks in the place of some that have died. Raises WorkerLost where these die too."""
+        if not self._ranks.is_warm:
+            state = world.state
+            progress = Progress(phase=Phase.WARMING_UP, branch=state.branch, chunk=state.chunk)
+            await self._gateway.report(self.session, progress)
+            await self._ranks.warm()
 
     async def _make_chunk(self, maker: ChunkMaker, world: SavedWorld, events: tuple[Event, ...]) -> SavedWorld:
         """Raises SessionEnded where the store had no room for too long: another group would not find more."""

@@ -98,6 +98,10 @@ def test_a_world_goes_on_with_the_same_frames_after(
     assert [frame.frame_id for frame in shown] == list(range(FRAMES))
     assert [frame.data for frame in shown] == undisturbed
     assert player.applied == {1: 0}
+    states = [message.status.state for message in player.received if message.WhichOneof("body") == "status"]
+    assert states[-1] == pb.SESSION_STATE_PLAYING
+    if fault in (kill_rank, kill_leader):
+        assert pb.SESSION_STATE_WARMING_UP in states
 
 
 def test_a_player_comes_back_to_a_gateway_that_has_died(mock_service: ServiceHandle, undisturbed: list[bytes]) -> None:
