@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 import ray
@@ -13,9 +12,6 @@ from worldloom.model.preset import load_preset
 from worldloom.serve.ports import free_port
 from worldloom.serve.ray_start import start_ray
 from worldloom.serve.service import ServiceConfig, ServiceHandle, start_service
-
-if TYPE_CHECKING:
-    from .parallel.processes import Processes
 
 SHARED = ("http_port", "browser", "processes")
 """Fixtures with processes of their own, of which a test run has one each."""
@@ -39,16 +35,6 @@ def http_port() -> Iterator[int]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     yield free_port("127.0.0.1")
     ray.shutdown()
-
-
-@pytest.fixture(scope="session")
-def processes() -> Iterator[Processes]:
-    """Ranks for the jobs of all tests."""
-    from .parallel.processes import Processes  # loads PyTorch, which takes a second
-
-    started = Processes(free_port("127.0.0.1"))
-    yield started
-    started.stop()
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from worldloom.model.rehearsal import random_clips
 from worldloom.parallel.planner import Layout, Placement, Stage
 from worldloom.parallel.ranks import Ranks
 from worldloom.parallel.relay import Relay
+from worldloom.serve.ports import free_port
 
 from ..parallel.processes import Processes
 from .shared_jobs import Shown, play, play_shared, step_shared
@@ -41,6 +42,13 @@ def replicated(ranks: int) -> Layout:
 
 
 @pytest.fixture(scope="module")
+def pair() -> Iterator[Processes]:
+    started = Processes(free_port("127.0.0.1"), most=2)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
 def alone() -> Iterator[list[Shown]]:
     # As many threads as each rank has: sums depend on how they are split.
     threads = torch.get_num_threads()
@@ -49,29 +57,29 @@ def alone() -> Iterator[list[Shown]]:
     torch.set_num_threads(threads)
 
 
-def test_a_mixture_on_two_ranks_makes_the_bits_of_one(processes: Processes, alone: list[Shown]) -> None:
-    front, back = processes.run(2, play_shared, PRESET, pipelined(1, 1), SESSIONS)
+def test_a_mixture_on_two_ranks_makes_the_bits_of_one(pair: Processes, alone: list[Shown]) -> None:
+    front, back = pair.run(2, play_shared, PRESET, pipelined(1, 1), SESSIONS)
     assert back == alone
     assert front == [(session, chunk, None) for session, chunk, _ in alone]
 
 
-def test_streams_are_dealt_to_the_ranks_that_share_all_experts(processes: Processes, alone: list[Shown]) -> None:
-    first, second = processes.run(2, play_shared, PRESET, replicated(2), SESSIONS)
+def test_streams_are_dealt_to_the_ranks_that_share_all_experts(pair: Processes, alone: list[Shown]) -> None:
+    first, second = pair.run(2, play_shared, PRESET, replicated(2), SESSIONS)
     for one, other, (session, chunk, _) in zip(first, second, alone, strict=True):
         assert one[:2] == other[:2] == (session, chunk)
         assert (one[2] is None) is (session == "other") is (other[2] is not None)
 
 
-def test_a_band_of_each_stream_is_decoded_by_each_rank(processes: Processes) -> None:
-    first, second = processes.run(2, play_shared, PRESET, replicated(2), SESSIONS[:1], True)
+def test_a_band_of_each_stream_is_decoded_by_each_rank(pair: Processes) -> None:
+    first, second = pair.run(2, play_shared, PRESET, replicated(2), SESSIONS[:1], True)
     assert [chunk for _, chunk, digest in first if digest] == [0, 1]
     assert [digest for _, _, digest in second] == [None, None]
 
 
-def test_a_gang_that_shares_every_step_makes_what_one_rank_makes(processes: Processes) -> None:
+def test_a_gang_that_shares_every_step_makes_what_one_rank_makes(pair: Processes) -> None:
     job = ChunkJob(session="s", epoch=0, clip=random_clips(PRESET, 0)[1])
     alone = RolloutEngine(PRESET, "cpu").step(job)
-    results = processes.run(2, step_shared, PRESET, replicated(2), job)
+    results = pair.run(2, step_shared, PRESET, replicated(2), job)
     assert [answers for answers, _ in results] == [True, False]
     for _, made in results:
         np.testing.assert_allclose(made.latents.astype(np.float32), alone.latents.astype(np.float32), atol=0.02)

@@ -22,18 +22,18 @@ Job = Callable[..., Any]
 
 
 class Processes:
-    """`MOST` processes on the CPU, of which the first n run a job as a group of n ranks."""
+    """`most` processes on the CPU, of which the first n run a job as a group of n ranks."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, most: int = MOST) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", "torch.distributed", "worldloom.parallel.load"])
         self._pipes: list[Connection] = []
         self._processes: list[ForkServerProcess] = []
         # The processes take over this path, and import the jobs of the tests by name.
         sys.path.insert(0, ROOT)
-        for rank in range(MOST):
+        for rank in range(most):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, rank, port), daemon=True)
+            process = context.Process(target=_serve, args=(theirs, rank, most, port), daemon=True)
             process.start()
             self._pipes.append(ours)
             self._processes.append(process)
@@ -68,10 +68,10 @@ class Processes:
         self._processes.clear()
 
 
-def _serve(pipe: Connection, rank: int, port: int) -> None:
+def _serve(pipe: Connection, rank: int, most: int, port: int) -> None:
     torch.set_num_threads(1)
-    with join("cpu", rank=rank, size=MOST, address=f"tcp://127.0.0.1:{port}", timeout_s=PATIENCE_S) as everyone:
-        groups = {size: _subgroup(everyone, range(size)) for size in range(1, MOST + 1)}
+    with join("cpu", rank=rank, size=most, address=f"tcp://127.0.0.1:{port}", timeout_s=PATIENCE_S) as everyone:
+        groups = {size: _subgroup(everyone, range(size)) for size in range(1, most + 1)}
         while (task := pipe.recv()) is not None:
             size, job, args = task
             try:
