@@ -88,11 +88,6 @@ class Gang:
                 self._end(team.ranks)
             raise
 
-    @property
-    def is_running(self) -> bool:
-        """Whether ranks are there to be asked at once."""
-        return self._team is not None
-
     async def check(self) -> None:
         """Notice a rank that has died while nobody asked it for anything, and have others warm before somebody does.
         Does not wait for them. Raises what went wrong with their start, until somebody's work has started some."""

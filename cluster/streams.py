@@ -143,7 +143,7 @@ class BandStreams:
 
     async def _forget(self, stream: str) -> None:
         """Ranks that have died have forgotten it: no others need be started for that."""
-        if not self._gang.is_running:
+        if not self._gang.is_warm:
             return
         try:
             await self._gang.ask("forget", stream)
