@@ -8,6 +8,7 @@ from ..model.clip import MemoryQuery, MemoryView
 from .attendance import Admission, Claim, GatewayBeat
 from .config import DIRECTORY, STORE, ClusterConfig
 from .events import ControlState, Rewind
+from .losses import Place
 from .messages import (
     ClusterHealth,
     CommittedChunk,
@@ -116,6 +117,13 @@ class DirectoryClient:
     async def claim(self, session: str, group: str) -> int:
         epoch: int = await self._peer.call("claim", session, group)
         return epoch
+
+    async def begin(self, session: str, epoch: int, place: Place) -> bool:
+        is_suspect: bool = await self._peer.call("begin", session, epoch, place)
+        return is_suspect
+
+    async def passed(self, session: str, epoch: int) -> None:
+        await self._peer.call("passed", session, epoch)
 
     async def beat(self, beat: GroupBeat) -> tuple[str, ...]:
         lost: tuple[str, ...] = await self._peer.call("beat", beat)

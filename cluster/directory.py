@@ -13,12 +13,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ..errors import NotAuthorized, Overloaded, SessionEnded, SessionUnknown, WorkerLost, WorldloomError, WorldLost
+from ..errors import (
+    ChunkFailed,
+    NotAuthorized,
+    Overloaded,
+    SessionEnded,
+    SessionUnknown,
+    StaleEpoch,
+    WorkerLost,
+    WorldloomError,
+    WorldLost,
+)
 from .attendance import Admission, Attendance, Claim, GatewayBeat, Role, UsedTickets
 from .clients import StoreClient
 from .config import ClusterConfig
 from .gateways import Gateways
 from .line import Line
+from .losses import MAX_LOSSES, Losses, Place
 from .messages import ClusterHealth, GroupBeat, Phase, Progress, SessionCopy, SessionInfo, SessionRecord, SessionSpec
 from .placement import Placement, play_on_some_group
 
@@ -48,6 +59,8 @@ class _Entry:
     idle_since: float
     group: str | None = None
     queue_position: int = 0
+    failure: ChunkFailed | None = None
+    """Why nobody can play the session any more. Its world is kept for a while."""
 
 
 class Directory:
@@ -65,6 +78,7 @@ class Directory:
         self._entries: dict[str, _Entry] = {}
         self._line = Line()
         """Sessions that have lost their group and find no other with room."""
+        self._losses = Losses()
         self._groups: dict[str, tuple[GroupBeat, float]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._failure: WorldloomError | None = None
@@ -98,17 +112,14 @@ class Directory:
         if entry is not None:
             entry.placement.stop()
             self._line.leave(session)
-            self._ended[session] = error
-            if len(self._ended) > MAX_ENDED:
-                del self._ended[next(iter(self._ended))]
-            self._in_background(self._tell(self._attendance.home(session), "end_session", session, error))
-            self._attendance.forget(session)
+            self._losses.forget(session)
+            self._note_end(session, error)
             await self._store.delete(session)
 
     async def claim(self, session: str, group: str) -> int:
         """Make the group the session's owner: returns the new epoch. From now on older owners can commit nothing."""
         await self._restored
-        entry = self._entry(session)
+        entry = self._playable(session)
         try:
             entry.epoch = await self._store.take_over(session)
         except SessionUnknown:
@@ -117,8 +128,25 @@ class Directory:
         entry.group, entry.phase, entry.queue_position = group, Phase.PLAYING, 0
         entry.deadline = time.monotonic() + self._config.lease_s
         entry.placement.claimed()
+        self._losses.let_go(session)
         self._line.leave(session)
         return entry.epoch
+
+    async def begin(self, session: str, epoch: int, place: Place) -> bool:
+        """The session's owner is about to make its first chunk; see `Losses.begin`. Raises StaleEpoch to another one,
+        SessionEnded, SessionUnknown."""
+        await self._restored
+        entry = self._playable(session)
+        is_suspect = await self._losses.begin(session, place, is_owner=lambda: self._is_owner(session, epoch))
+        if not self._is_owner(session, epoch):
+            raise StaleEpoch(f"epoch {epoch} of session {session} has been replaced by {entry.epoch}")
+        return is_suspect
+
+    async def passed(self, session: str, epoch: int) -> None:
+        """The session's owner has made its first chunk."""
+        await self._restored
+        if self._is_owner(session, epoch):
+            self._losses.passed(session)
 
     async def beat(self, beat: GroupBeat) -> tuple[str, ...]:
         """Renew a group's leases. Returns the sessions that it does not own any more."""
@@ -130,7 +158,7 @@ class Directory:
         lost = []
         for session, epoch in beat.epochs.items():
             entry = self._entries.get(session)
-            if entry is None or epoch < entry.epoch:
+            if entry is None or entry.failure is not None or epoch < entry.epoch:
                 lost.append(session)
             else:
                 entry.group, entry.phase, entry.deadline = beat.group, Phase.PLAYING, now + self._config.lease_s
@@ -143,7 +171,7 @@ class Directory:
         return ClusterHealth(
             groups=len(alive),
             capacity=sum(beat.capacity for beat in alive),
-            sessions=len(self._entries),
+            sessions=sum(entry.failure is None for entry in self._entries.values()),
             failure=self._failure,
         )
 
@@ -154,10 +182,13 @@ class Directory:
     async def attach(self, claim: Claim, gateway: str, connection: str) -> Admission:
         """Let a connection at a gateway into the session that its credential names.
 
-        Raises NotAuthorized when there is none or its ticket has been used, Overloaded when too many watch.
+        Raises NotAuthorized when there is none or its ticket has been used, Overloaded when too many watch, ChunkFailed
+        where nobody can play any more.
         """
         await self._restored
         entry = self._claimed(claim)
+        if entry.failure is not None:
+            raise entry.failure
         session, attendance = entry.record.session, self._attendance
         if claim.role is Role.VIEWER and not claim.seat and attendance.viewers(session) >= entry.record.limits.viewers:
             raise Overloaded(f"{attendance.viewers(session)} watch this session already", hint="Come back later.")
@@ -182,9 +213,10 @@ class Directory:
         self._attendance.leave(gateway, connection)
 
     async def home(self, session: str) -> str | None:
-        """The session's home gateway; None if nobody has come to it for a while. Raises SessionUnknown."""
+        """The session's home gateway; None if nobody has come to it for a while. Raises SessionUnknown,
+        SessionEnded."""
         await self._restored
-        self._entry(session)
+        self._playable(session)
         if (home := self._attendance.home(session)) is None:
             self._home_found.clear()
             with contextlib.suppress(TimeoutError):
@@ -203,7 +235,8 @@ class Directory:
         moved = self._attendance.beat(beat)
         self._home_found.set()
         for session in beat.homes:
-            if session not in self._entries:
+            entry = self._entries.get(session)
+            if entry is None or entry.failure is not None:
                 # Ended, or forgotten by directory and store together: who plays it must hear of it.
                 self._attendance.forget(session)
                 error = self._ended.get(session, WorldLost("nobody knows this world any more"))
@@ -272,12 +305,31 @@ class Directory:
             await asyncio.sleep(0.05)
         return await self.health()
 
-    def _lose(self, session: str) -> None:
-        """A session is between two groups."""
+    def _lose(self, session: str, has_died: bool) -> bool:
+        """A session is between two groups. False: there will be no other, for it is what they die of."""
         entry = self._entries[session]
+        if not has_died:
+            self._losses.let_go(session)
+        elif (place := self._losses.lost(session)) is not None:
+            self._give_up(entry, place)
+            return False
         entry.phase, entry.group, entry.queue_position = Phase.RECOVERING, None, 0
         entry.deadline = time.monotonic() + self._config.lease_s
         self._report(session, Progress(phase=Phase.RECOVERING))
+        return True
+
+    def _give_up(self, entry: _Entry, place: Place) -> None:
+        """End a session that nobody can play, and keep its world for as long as one that nobody plays."""
+        session, (branch, chunk) = entry.record.session, place
+        entry.failure = ChunkFailed(
+            f"chunk {chunk} of branch {branch} has ended the worker group that made it {MAX_LOSSES} times",
+            hint=f"For {entry.record.limits.idle_s:g} s the owner can export the world or fork it at an earlier chunk.",
+        )
+        log.error("session %s: %s", session, entry.failure.message)
+        entry.phase, entry.group, entry.idle_since = Phase.ENDED, None, time.monotonic()
+        self._losses.forget(session)
+        self._line.leave(session)
+        self._note_end(session, entry.failure)
 
     def _tell_warming(self) -> None:
         """What sessions without a group wait for is one that warms up."""
@@ -319,6 +371,24 @@ class Directory:
                     entry.idle_since = now
                 elif entry.idle_since + entry.record.limits.idle_s < now:
                     self._fail(session, SessionEnded(f"nobody has played for {entry.record.limits.idle_s:g} s"))
+
+    def _note_end(self, session: str, error: WorldloomError | None) -> None:
+        """Tell those who play and watch."""
+        self._ended[session] = error
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._in_background(self._tell(self._attendance.home(session), "end_session", session, error))
+        self._attendance.forget(session)
+
+    def _is_owner(self, session: str, epoch: int) -> bool:
+        entry = self._entries.get(session)
+        return entry is not None and entry.failure is None and entry.epoch == epoch
+
+    def _playable(self, session: str) -> _Entry:
+        entry = self._entry(session)
+        if entry.failure is not None:
+            raise SessionEnded(entry.failure.message)
+        return entry
 
     def _alive(self) -> list[GroupBeat]:
         oldest = time.monotonic() - self._config.lease_s

@@ -16,7 +16,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from ..errors import DoesNotFit, WorkerLost, WorldloomError
+from ..errors import DoesNotFit, RanksLost, WorldloomError
 from .config import ClusterConfig
 from .member import Meeting, Member
 
@@ -41,7 +41,7 @@ class _Team:
 
 
 class Gang:
-    """What a lost rank was doing raises WorkerLost, and none of the others lives on: the next piece of work waits for
+    """What a lost rank was doing raises RanksLost, and none of the others lives on: the next piece of work waits for
     new ones, which meet elsewhere."""
 
     def __init__(self, kind: type[Member], config: ClusterConfig, *, size: int, gpu_share: float) -> None:
@@ -126,7 +126,7 @@ class Gang:
 
     async def _look_after(self, ranks: list[Any]) -> None:
         """Let go of ranks of which one is dead. One that takes its time is not."""
-        answers = [asyncio.ensure_future(_value(rank.alive.remote())) for rank in ranks]
+        answers = [asyncio.ensure_future(_value(rank.is_alive.remote())) for rank in ranks]
         done, late = await asyncio.wait(answers, timeout=DEATH_NOTICE_S)
         for answer in late:
             answer.cancel()
@@ -147,10 +147,10 @@ class Gang:
             )
         return Meeting(address=places[0][0], gpus=gpus)
 
-    def _lost(self, ranks: list[Any]) -> WorkerLost:
+    def _lost(self, ranks: list[Any]) -> RanksLost:
         self._end(ranks)
         what = "a rank" if self._size == 1 else f"one of {self._size} ranks that work together"
-        return WorkerLost(f"{what} has died", hint="Others are started; the world goes on from its last commit.")
+        return RanksLost(f"{what} has died", hint="Others are started; the world goes on from its last commit.")
 
     def _end(self, ranks: list[Any]) -> None:
         """These ranks are done for: those that live wait for one that does not."""

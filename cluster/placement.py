@@ -12,7 +12,7 @@ from ray import serve
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from ..errors import Overloaded, ServiceError, WorldloomError
+from ..errors import Overloaded, RanksLost, ServiceError, WorldloomError
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +38,14 @@ class Placement:
         play: Callable[[str], Awaitable[None]],
         *,
         queue_s: float,
-        on_lost: Callable[[str], None],
+        on_lost: Callable[[str, bool], bool],
         on_full: Callable[[str], int],
         on_failed: Callable[[str, WorldloomError], None],
     ) -> None:
         """`play` is the call, which returns when the session has ended. `on_lost` hears when the session has no group
-        for a while. `on_full` hears when no group has room for it, and returns its place among those that wait, from 1:
-        they do so for `queue_s`. `on_failed` hears of the end of that, and of an error that no other group would mend.
+        for a while, and whether that has died; it returns whether to look for another one. `on_full` hears when no
+        group has room for it, and returns its place among those that wait, from 1: they do so for `queue_s`.
+        `on_failed` hears of the end of that, and of an error that no other group would mend.
         """
         self._session = session
         self._play = play
@@ -79,8 +80,8 @@ class Placement:
         """Give up the present call, and place the session again."""
         self.stop()
         self._claimed.set()
-        self._on_lost(self._session)
-        self._task = asyncio.ensure_future(self._keep())
+        if self._on_lost(self._session, True):
+            self._task = asyncio.ensure_future(self._keep())
 
     def stop(self) -> None:
         """Let the session go."""
@@ -89,6 +90,7 @@ class Placement:
 
     async def _keep(self) -> None:
         while True:
+            has_died = False
             try:
                 await self._play(self._session)
                 log.info("session %s has been let go", self._session)
@@ -100,6 +102,7 @@ class Placement:
                 continue
             except (RayActorError, RayServeException, ServiceError) as error:
                 log.warning("session %s needs another group: %s", self._session, type(error).__name__)
+                has_died = isinstance(error, (RayActorError, RanksLost))
             except WorldloomError as error:
                 self._on_failed(self._session, error)
                 return
@@ -108,7 +111,8 @@ class Placement:
                 failure = WorldloomError("the session failed", hint="Create a new one; the service's log says more.")
                 self._on_failed(self._session, failure)
                 return
-            self._on_lost(self._session)
+            if not self._on_lost(self._session, has_died):
+                return
             await asyncio.sleep(PLACE_AGAIN_S)
 
     async def _wait_in_line(self) -> bool:

@@ -82,6 +82,7 @@ class SessionLoop:
             on_branch=self._follow_branch,
         )
         await self._warm_up(world)
+        is_first = True
         while True:
             batch = await self._gateway.collect(
                 self.session,
@@ -93,7 +94,15 @@ class SessionLoop:
             if batch.is_due:
                 await self._end_if_played(world)
                 await self._warm_up(world)
+                is_suspect = is_first and await self._begin(world)
                 world = await self._make_chunk(maker, world, batch.events)
+                is_first = False
+                if is_suspect:
+                    await self._directory.passed(self.session, self.epoch)
+
+    async def _begin(self, world: SavedWorld) -> bool:
+        """See `Losses.begin`."""
+        return await self._directory.begin(self.session, self.epoch, (world.state.branch, world.state.chunk))
 
     async def _warm_up(self, world: SavedWorld) -> None:
         """Wait for ranks in the place of some that have died. Raises WorkerLost where these die too."""

@@ -21,6 +21,7 @@
     │   ├── SessionEnded
     │   ├── NotAuthorized
     │   ├── PlayerTaken
+    │   ├── ChunkFailed          each worker group that tries it dies; the world is kept for a while
     │   └── WorldLost            its latents are gone, and nothing brings them back
     ├── StoreError
     │   ├── StaleEpoch           a writer that has been replaced
@@ -29,6 +30,7 @@
     └── ServiceError             (retryable)
         ├── Overloaded
         ├── WorkerLost
+        │   └── RanksLost        with what they were doing
         └── WrongGateway         the session's stream is somewhere else by now
 
 Every error has a stable `code`, says what was wrong, and has a `hint` that says what to do.
@@ -141,6 +143,10 @@ class PlayerTaken(SessionError):
     code = "player_taken"
 
 
+class ChunkFailed(SessionError):
+    code = "chunk_failed"
+
+
 class WorldLost(SessionError):
     code = "world_lost"
     world_lost = True
@@ -174,6 +180,10 @@ class Overloaded(ServiceError):
 
 class WorkerLost(ServiceError):
     code = "worker_lost"
+
+
+class RanksLost(WorkerLost):
+    code = "ranks_lost"
 
 
 class WrongGateway(ServiceError):

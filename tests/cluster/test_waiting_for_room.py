@@ -188,7 +188,7 @@ def test_a_session_that_no_group_has_room_for_waits_in_line_and_is_given_up_afte
             raise Overloaded("full")
 
         placement = Placement(
-            "s", play, queue_s=0.2, on_lost=lambda session: None, on_full=lambda session: next(places, 1),
+            "s", play, queue_s=0.2, on_lost=lambda session, has_died: True, on_full=lambda session: next(places, 1),
             on_failed=lambda session, error: failed.append(error),
         )  # fmt: skip
         await placement.start()
@@ -208,7 +208,7 @@ def test_a_new_session_that_no_group_has_room_for_is_refused_at_once() -> None:
 
     async def scene() -> None:
         placement = Placement(
-            "s", play, queue_s=9, on_lost=lambda session: None, on_full=lambda session: 1,
+            "s", play, queue_s=9, on_lost=lambda session, has_died: True, on_full=lambda session: 1,
             on_failed=lambda session, error: None,
         )  # fmt: skip
         with pytest.raises(Overloaded):
