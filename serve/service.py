@@ -27,7 +27,7 @@ from ..errors import ServiceError, WorldloomError
 from .app import http_app
 from .bench.simulated import known_times
 from .gateway import Gateway, GatewayConfig
-from .ports import choose_port
+from .ports import HeldPort
 from .ray_start import quiet_serve, start_ray
 from .session_routes import Entrance
 from .tickets import new_secret
@@ -82,12 +82,14 @@ class ServiceHandle:
         self._actors: dict[str, Any] = {}
         self._gateways: list[Any] = []
         self._targets: list[RunTarget] = []
-        self._port = choose_port(config.host, config.port) if self._owns_ray else config.port
+        self._held: list[HeldPort] = []
+        """Until the service stops: a gateway that restarts needs its ports again."""
+        self._port = self._hold(config.port) if self._owns_ray else config.port
         self.gateway = GatewayConfig(
             host=config.host,
             public_host=config.public_host,
-            port=choose_port(config.host, config.stream_port),
-            grpc_port=choose_port(config.host, config.grpc_port),
+            port=self._hold(config.stream_port),
+            grpc_port=self._hold(config.grpc_port),
             secret=config.secret,
             operator_key=config.operator_key,
             origins=config.origins,
@@ -137,6 +139,11 @@ class ServiceHandle:
         while self.health().groups < self.config.cluster.groups:
             time.sleep(POLL_S)
 
+    def _hold(self, port: int) -> int:
+        held = HeldPort(self.config.host, port)
+        self._held.append(held)
+        return held.number
+
     def _lay_out(self) -> None:
         """Find a place for groups and decoders on what Ray has."""
         cluster, wish = self.config.cluster, self.config.wish
@@ -179,6 +186,11 @@ class ServiceHandle:
 
     def stop(self) -> None:
         """Say goodbye to the players, then stop all that was started here."""
+        self._stop()
+        for held in self._held:
+            held.release()
+
+    def _stop(self) -> None:
         if not ray.is_initialized():
             return
         ray.get([gateway.stop.remote() for gateway in self._gateways])

@@ -54,24 +54,26 @@ class Servers:
 
 
 @asynccontextmanager
-async def running(*, operator_key: str = "", tls: TlsFiles | None = None) -> AsyncIterator[Servers]:
+async def running(
+    *, operator_key: str = "", tls: TlsFiles | None = None, port: int = 0, grpc_port: int = 0
+) -> AsyncIterator[Servers]:
     here, sessions = LocalHall(), FakeSessions()
     reception = Reception(here.hall, ConversationConfig())
     config = WorldsConfig(preset=PRESET, addresses=ADDRESSES, operator_key=operator_key)
     limits = GrpcLimits(max_message_bytes=1000, max_request_bytes=100_000)
     grpc_server = GrpcServer(reception, Worlds(sessions, here.tickets, config), limits)
     listen = Listen(
-        host="127.0.0.1", port=0, max_message_bytes=1000, heartbeat_s=10, tls=None if tls is None else tls.context()
+        host="127.0.0.1", port=port, max_message_bytes=1000, heartbeat_s=10, tls=None if tls is None else tls.context()
     )
     websocket = await serve_websocket(reception, listen)
-    port = await grpc_server.start("127.0.0.1", 0, tls=tls)
+    grpc_port = await grpc_server.start("127.0.0.1", grpc_port, tls=tls)
     scheme = "ws" if tls is None else "wss"
     url = f"{scheme}://127.0.0.1:{next(iter(websocket.sockets)).getsockname()[1]}/"
     if tls is None:
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}")
     else:
         channel = grpc.aio.secure_channel(
-            f"127.0.0.1:{port}", grpc.ssl_channel_credentials(tls.certificate.read_bytes())
+            f"127.0.0.1:{grpc_port}", grpc.ssl_channel_credentials(tls.certificate.read_bytes())
         )
     try:
         yield Servers(here, sessions, url, channel)
