@@ -258,6 +258,8 @@ class FakeService:
                 await socket.close()
                 return
             session = self._session_of(hello)
+            # Frames that were lost with a broken connection do not come again: nobody will report them.
+            session.acknowledged = session.frame_id - 1
             size = VideoConfig(height=HEIGHT, width=WIDTH, frame_rate=self.frame_rate)
             video = Video(rungs_of(hello.video, size), self.frame_rate)
             await _send(socket, self._welcome(hello, session, video))
