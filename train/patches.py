@@ -31,13 +31,18 @@ def refine(folder: Path, patch_size: tuple[int, ...], ranks: Ranks) -> None:
 
     Raises CheckpointError where they are no multiple.
     """
-    if ranks.is_first and has_weights(folder):
+    finer: dict[str, Tensor] | None = None
+    if has_weights(folder):
+        # By every rank, so that an error is everybody's.
         weights, meta = load_weights(folder)
         rows, columns = weights[_LATENTS].shape[-2:]
         if (rows, columns) != patch_size[1:]:
-            save_weights(folder, refined(weights, (rows, columns), (patch_size[1], patch_size[2])), meta=meta)
-            # An optimizer's state is that of the coarse network.
-            (folder / STATE).unlink(missing_ok=True)
+            finer = refined(weights, (rows, columns), (patch_size[1], patch_size[2]))
+    ranks.wait()
+    if ranks.is_first and finer is not None:
+        save_weights(folder, finer, meta=meta)
+        # An optimizer's state is that of the coarse network.
+        (folder / STATE).unlink(missing_ok=True)
     ranks.wait()
 
 
