@@ -180,6 +180,8 @@ def _run(
     from ..evaluation.provenance import provenance
     from ..pictures import save_strip
 
+    if checkpoint is not None and random_weights:
+        raise click.UsageError("--checkpoint and --random-weights name two sets of weights. Give one of them.")
     loaded = load_preset(preset)
     if checkpoint is not None:
         loaded = loaded.with_directory(checkpoint)
