@@ -191,6 +191,7 @@ def test_a_refused_picture_is_explained_in_the_form(page: Page) -> None:
 
 def test_typing_a_prompt_moves_nobody(page: Page, service: FakeService) -> None:
     start(page)
+    page.wait_for("document.activeElement === document.getElementById('screen')")
     page.evaluate("document.getElementById('start').hidden = false; document.getElementById('prompt').focus()")
     page.key("KeyW", is_down=True)
     page.key("KeyW", is_down=False)
