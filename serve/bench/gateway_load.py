@@ -147,7 +147,7 @@ class Audience:
         self._url = url
 
     async def join(self, tickets: tuple[str, ...]) -> None:
-        """Connect a player to each session."""
+        """Connect a player to each session, and wait until all are welcome."""
         self._sockets = await asyncio.gather(*(self._connect(ticket) for ticket in tickets))
 
     async def watch(self, load: Load) -> list[float]:
@@ -162,6 +162,8 @@ class Audience:
         video = pb.VideoRequest(codecs=[pb.CODEC_JPEG])
         hello = pb.Hello(protocol_version=PROTOCOL_VERSION, ticket=ticket, video=video)
         await socket.send(pb.ClientMessage(hello=hello).SerializeToString())
+        # Its welcome: from then on the gateway has the session, for the decoders too.
+        await socket.recv(decode=False)
         return socket
 
     async def _watch(self, socket: ClientConnection, load: Load, give_up: float) -> list[float]:
