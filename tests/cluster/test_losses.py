@@ -118,7 +118,8 @@ def test_a_session_that_ends_its_group_each_time_is_over_after_three_and_its_wor
             await until_ended(directory, "bad")
             assert group.tries == {"bad": MAX_LOSSES}
             await asyncio.sleep(0.01)
-            said, session, error = directory._gateways.told[-1]
+            gateways: Any = directory._gateways
+            said, session, error = gateways.told[-1]
             assert (said, session) == ("end_session", "bad") and isinstance(error, ChunkFailed)
             assert (error.code, error.retryable, error.world_lost) == ("chunk_failed", False, False)
             # Nobody plays it any more, it takes nobody's place, and its owner can still have it.

@@ -308,9 +308,11 @@ def test_both_servers_speak_tls(tmp_path: Path) -> None:
 
 def test_http_takes_the_same_certificate(tmp_path: Path) -> None:
     files = certificate(tmp_path)
-    options = HTTPOptions(**http_options("127.0.0.1", 1, files))
+    secret: dict[str, Any] = {**http_options("127.0.0.1", 1, files)}
+    options = HTTPOptions(**secret)
     assert (options.ssl_certfile, options.ssl_keyfile) == (str(files.certificate), str(files.key))
-    assert HTTPOptions(**http_options("127.0.0.1", 1, None)).ssl_certfile is None
+    plain: dict[str, Any] = {**http_options("127.0.0.1", 1, None)}
+    assert HTTPOptions(**plain).ssl_certfile is None
 
 
 def test_tls_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
